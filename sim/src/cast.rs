@@ -1,0 +1,220 @@
+//! The cast of a run: who lives on which host, by the names that a person uses.
+//!
+//! Made from a plan, fixed for the run. Checkers and reports look names and memberships up here;
+//! the world never does.
+
+use courier::directory::Directory;
+use courier::id::{ConversationId, DeviceId, HostId, UserId};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// What runs on a host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Part {
+    Balancer,
+    Registry,
+    EventLog,
+    Consumer,
+    Database,
+    Presence,
+    Cleaner,
+    Monitor,
+    Router,
+    Worker,
+    Gateway,
+    Client(DeviceId),
+}
+
+#[derive(Clone, Debug)]
+pub struct Cast {
+    /// By host id.
+    parts: Vec<Part>,
+    names: Vec<String>,
+    /// By user id.
+    users: Vec<String>,
+    by_name: BTreeMap<String, HostId>,
+    users_by_name: BTreeMap<String, UserId>,
+    groups_by_name: BTreeMap<String, ConversationId>,
+    /// The first device's host of each user; a user's further devices follow it.
+    first_device: Vec<HostId>,
+    pub directory: Arc<Directory>,
+    /// True time of T=0 in nanoseconds: what comes before is the run's warm-up.
+    pub zero: u64,
+}
+
+/// How many of each there are.
+#[derive(Clone, Debug)]
+pub struct Numbers {
+    pub servers: u32,
+    pub apps: u32,
+    pub workers: u32,
+    pub monitors: u32,
+}
+
+/// A user of the run.
+#[derive(Clone, Debug)]
+pub struct Person {
+    pub name: String,
+    pub devices: u8,
+    /// Servers, by name, that the balancer prefers for this user.
+    pub servers: Vec<String>,
+}
+
+impl Cast {
+    /// Gives everybody a host. `groups` are names and members by user number.
+    pub fn new(
+        numbers: &Numbers,
+        people: &[Person],
+        groups: &[(String, Vec<UserId>)],
+        zero: u64,
+    ) -> Self {
+        let mut parts = Vec::new();
+        let mut names = Vec::new();
+        let mut add = |part: Part, name: String| {
+            parts.push(part);
+            names.push(name);
+            HostId(parts.len() as u32 - 1)
+        };
+        let balancer = add(Part::Balancer, "balancer".into());
+        let registry = add(Part::Registry, "registry".into());
+        let event_log = add(Part::EventLog, "log".into());
+        let consumer = add(Part::Consumer, "consumer".into());
+        let database = add(Part::Database, "db".into());
+        let presence = add(Part::Presence, "presence".into());
+        let cleaner = add(Part::Cleaner, "cleaner".into());
+        let mut several = |count: u32, part: Part, name: &str| -> Vec<HostId> {
+            (1..=count).map(|number| add(part, format!("{name}-{number}"))).collect()
+        };
+        let monitors = several(numbers.monitors, Part::Monitor, "monitor");
+        let routers = several(numbers.apps, Part::Router, "app");
+        several(numbers.workers, Part::Worker, "worker");
+        let gateways = several(numbers.servers, Part::Gateway, "server");
+
+        let mut users = Vec::with_capacity(people.len());
+        let mut first_device = Vec::with_capacity(people.len());
+        let mut devices = BTreeMap::new();
+        for (number, person) in people.iter().enumerate() {
+            let user = UserId(number as u32);
+            first_device.push(HostId(parts.len() as u32));
+            for slot in 0..person.devices {
+                parts.push(Part::Client(DeviceId { user, slot }));
+                names.push(match slot {
+                    0 => person.name.clone(),
+                    slot => format!("{}/{slot}", person.name),
+                });
+            }
+            users.push(person.name.clone());
+            if person.devices > 1 {
+                devices.insert(user, person.devices);
+            }
+        }
+        let by_name: BTreeMap<String, HostId> =
+            names.iter().enumerate().map(|(at, name)| (name.clone(), HostId(at as u32))).collect();
+        let users_by_name =
+            users.iter().enumerate().map(|(at, name)| (name.clone(), UserId(at as u32))).collect();
+        let affinity = people.iter().enumerate().filter(|(_, person)| !person.servers.is_empty());
+        let affinity = affinity
+            .map(|(at, person)| {
+                let hosts = person.servers.iter().filter_map(|name| by_name.get(name).copied());
+                (UserId(at as u32), hosts.collect())
+            })
+            .collect();
+        let number = |at: usize| ConversationId::group(at as u32);
+        let directory = Directory {
+            gateways,
+            routers,
+            monitors,
+            balancer,
+            registry,
+            event_log,
+            consumer,
+            database,
+            presence,
+            cleaner,
+            groups: groups.iter().enumerate().map(|(at, g)| (number(at), g.1.clone())).collect(),
+            devices,
+            affinity,
+        };
+        let groups_by_name =
+            groups.iter().enumerate().map(|(at, g)| (g.0.clone(), number(at))).collect();
+        let directory = Arc::new(directory);
+        Self {
+            parts,
+            names,
+            users,
+            by_name,
+            users_by_name,
+            groups_by_name,
+            first_device,
+            directory,
+            zero,
+        }
+    }
+
+    pub fn hosts(&self) -> impl Iterator<Item = (HostId, Part)> + '_ {
+        self.parts.iter().enumerate().map(|(at, part)| (HostId(at as u32), *part))
+    }
+
+    pub fn part(&self, host: HostId) -> Part {
+        self.parts[host.0 as usize]
+    }
+
+    /// The device that lives on a host, if one does.
+    pub fn device_at(&self, host: HostId) -> Option<DeviceId> {
+        match self.part(host) {
+            Part::Client(device) => Some(device),
+            _ => None,
+        }
+    }
+
+    pub fn name(&self, host: HostId) -> &str {
+        &self.names[host.0 as usize]
+    }
+
+    pub fn names(&self) -> &[String] {
+        &self.names
+    }
+
+    pub fn user_name(&self, user: UserId) -> &str {
+        &self.users[user.0 as usize]
+    }
+
+    pub fn user_names(&self) -> &[String] {
+        &self.users
+    }
+
+    pub fn users(&self) -> impl Iterator<Item = UserId> + use<> {
+        (0..self.users.len() as u32).map(UserId)
+    }
+
+    /// The host with this name.
+    pub fn host(&self, name: &str) -> Option<HostId> {
+        self.by_name.get(name).copied()
+    }
+
+    pub fn user(&self, name: &str) -> Option<UserId> {
+        self.users_by_name.get(name).copied()
+    }
+
+    pub fn group(&self, name: &str) -> Option<ConversationId> {
+        self.groups_by_name.get(name).copied()
+    }
+
+    /// The host of a device.
+    pub fn host_of(&self, device: DeviceId) -> HostId {
+        HostId(self.first_device[device.user.0 as usize].0 + u32::from(device.slot))
+    }
+
+    pub fn devices(&self) -> impl Iterator<Item = (HostId, DeviceId)> + '_ {
+        self.hosts().filter_map(|(host, part)| match part {
+            Part::Client(device) => Some((host, device)),
+            _ => None,
+        })
+    }
+
+    /// Every device that must show a message, the one that wrote it among them.
+    pub fn audience(&self, conversation: ConversationId) -> Vec<DeviceId> {
+        let members = self.directory.members(conversation);
+        members.into_iter().flat_map(|user| self.directory.devices(user)).collect()
+    }
+}

@@ -1,0 +1,125 @@
+//! The fleet: which role boots on which host of the cast.
+//!
+//! The one place that knows every role. The world asks it to boot a host and otherwise only steps
+//! what it got.
+
+use crate::cast::{Cast, Part};
+use crate::seed::{Seed, Stream};
+use crate::world::Crew;
+use courier::balancer::{self, Balance, Balancer};
+use courier::cleaner::{self, Cleaner};
+use courier::client::{self, Client};
+use courier::consumer::{self, Consumer};
+use courier::database::{self, Database};
+use courier::disk::Disk;
+use courier::event_log::EventLog;
+use courier::gateway::{self, Gateway};
+use courier::id::HostId;
+use courier::monitor::{self, Monitor};
+use courier::node::{Event, Outbox, Role};
+use courier::presence::{self, Presence};
+use courier::registry::Registry;
+use courier::router::{self, Router};
+use courier::time::Now;
+use courier::timing::Timing;
+use courier::worker::{self, Worker};
+use std::sync::Arc;
+
+/// Any role of the fleet. Clients are inline: there are a million of them.
+#[derive(Clone, Debug)]
+pub enum Member {
+    Client(Client),
+    Balancer(Box<Balancer>),
+    Registry(Box<Registry>),
+    EventLog(Box<EventLog>),
+    Consumer(Box<Consumer>),
+    Database(Box<Database>),
+    Presence(Box<Presence>),
+    Cleaner(Box<Cleaner>),
+    Monitor(Box<Monitor>),
+    Router(Box<Router>),
+    Worker(Box<Worker>),
+    Gateway(Box<Gateway>),
+}
+
+impl Role for Member {
+    #[inline]
+    fn step(&mut self, now: Now, event: Event, out: &mut Outbox) {
+        match self {
+            Member::Client(role) => role.step(now, event, out),
+            Member::Balancer(role) => role.step(now, event, out),
+            Member::Registry(role) => role.step(now, event, out),
+            Member::EventLog(role) => role.step(now, event, out),
+            Member::Consumer(role) => role.step(now, event, out),
+            Member::Database(role) => role.step(now, event, out),
+            Member::Presence(role) => role.step(now, event, out),
+            Member::Cleaner(role) => role.step(now, event, out),
+            Member::Monitor(role) => role.step(now, event, out),
+            Member::Router(role) => role.step(now, event, out),
+            Member::Worker(role) => role.step(now, event, out),
+            Member::Gateway(role) => role.step(now, event, out),
+        }
+    }
+}
+
+/// The crew of a courier fleet.
+#[derive(Clone, Debug)]
+pub struct Fleet {
+    pub cast: Arc<Cast>,
+    pub timing: Arc<Timing>,
+    pub balance: Balance,
+    /// Each boot of each host gets one number of entropy from here.
+    pub entropy: Stream,
+}
+
+impl Fleet {
+    pub fn new(cast: Arc<Cast>, timing: Timing, balance: Balance, seed: Seed) -> Self {
+        Self { cast, timing: Arc::new(timing), balance, entropy: seed.stream("fleet.entropy") }
+    }
+}
+
+impl Crew for Fleet {
+    type Role = Member;
+
+    fn boot(&self, host: HostId, disk: &Disk, boots: u32) -> Member {
+        let directory = self.cast.directory.clone();
+        let timing = self.timing.clone();
+        let entropy = self.entropy.draw(u64::from(host.0), u64::from(boots));
+        match self.cast.part(host) {
+            Part::Client(device) => {
+                let config = client::Config { host, device, entropy, directory, timing };
+                Member::Client(Client::boot(config, disk))
+            }
+            Part::Balancer => {
+                let config = balancer::Config { directory, balance: self.balance };
+                Member::Balancer(Box::new(Balancer::boot(config)))
+            }
+            Part::Registry => Member::Registry(Box::new(Registry::boot(disk))),
+            Part::EventLog => Member::EventLog(Box::new(EventLog::boot(disk))),
+            Part::Consumer => {
+                Member::Consumer(Box::new(Consumer::boot(consumer::Config { directory, timing })))
+            }
+            Part::Database => {
+                let config = database::Config { directory };
+                Member::Database(Box::new(Database::boot(config, disk)))
+            }
+            Part::Presence => {
+                Member::Presence(Box::new(Presence::boot(presence::Config { timing })))
+            }
+            Part::Cleaner => {
+                Member::Cleaner(Box::new(Cleaner::boot(cleaner::Config { directory, timing })))
+            }
+            Part::Monitor => Member::Monitor(Box::new(Monitor::boot(monitor::Config { directory }))),
+            Part::Router => {
+                Member::Router(Box::new(Router::boot(router::Config { directory, entropy })))
+            }
+            Part::Worker => {
+                Member::Worker(Box::new(Worker::boot(worker::Config { directory, entropy })))
+            }
+            Part::Gateway => {
+                let config = gateway::Config { host, directory, timing };
+                Member::Gateway(Box::new(Gateway::boot(config, disk)))
+            }
+        }
+    }
+}

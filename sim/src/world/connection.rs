@@ -1,0 +1,218 @@
+//! Connections as the two kernels keep them: ends, order, and what has not got through yet.
+//!
+//! Like TCP: ordered, without loss or duplication while both ends live, and half-open when one end
+//! has vanished without a word. What a cut link or a dark host swallows stays with the sender's
+//! kernel, which repeats it at growing intervals and finally gives up.
+
+use courier::frame::Frame;
+use courier::id::{ConnId, HostId};
+use std::collections::VecDeque;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    Opener,
+    Acceptor,
+}
+
+impl Side {
+    pub fn of(host: HostId, conn: ConnId) -> Self {
+        if conn.opener == host { Side::Opener } else { Side::Acceptor }
+    }
+
+    pub fn other(self) -> Self {
+        match self {
+            Side::Opener => Side::Acceptor,
+            Side::Acceptor => Side::Opener,
+        }
+    }
+}
+
+/// What travels on a connection.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Segment {
+    Syn,
+    SynAck,
+    Data(Frame),
+    Fin,
+    Rst,
+}
+
+/// First repetition of a SYN (Linux: 1, 3, 7, 15, 31, 63 s after the first).
+const SYN_RETRY_FIRST: u64 = 1_000_000_000;
+/// Then the connection attempt has failed (`tcp_syn_retries` = 6: 127 s).
+const SYN_GIVE_UP: u64 = 127_000_000_000;
+/// First repetition of anything else: the minimal RTO.
+const DATA_RETRY_FIRST: u64 = 200_000_000;
+/// Longest wait between repetitions (`TCP_RTO_MAX`).
+const DATA_RETRY_CAP: u64 = 120_000_000_000;
+/// Then the connection has failed (`tcp_retries2` = 15: about 924 s).
+const DATA_GIVE_UP: u64 = 924_600_000_000;
+
+/// One direction.
+#[derive(Clone, Debug, Default)]
+struct Lane {
+    /// When the last segment arrives; later ones never overtake it.
+    last_arrival: u64,
+    /// What has not got through, in order.
+    held: VecDeque<Segment>,
+    /// Wait before the next repetition; zero when nothing is held.
+    wait: u64,
+    /// How long it has been tried.
+    waited: u64,
+    syn: bool,
+}
+
+#[derive(Clone, Debug)]
+pub struct Connection {
+    number: u32,
+    peer: HostId,
+    /// Which boot of its host each end belongs to; none if that end is closed.
+    ends: [Option<u32>; 2],
+    lanes: [Lane; 2],
+}
+
+impl Connection {
+    pub fn end(&self, side: Side) -> Option<u32> {
+        self.ends[side as usize]
+    }
+
+    pub fn is_open(&self, side: Side) -> bool {
+        self.end(side).is_some()
+    }
+
+    pub fn is_blocked(&self, side: Side) -> bool {
+        !self.lanes[side as usize].held.is_empty()
+    }
+
+    /// From the host at `side` to the host at the other.
+    pub fn route(&self, conn: ConnId, side: Side) -> (HostId, HostId) {
+        match side {
+            Side::Opener => (conn.opener, self.peer),
+            Side::Acceptor => (self.peer, conn.opener),
+        }
+    }
+}
+
+/// The connections that one host has opened. Few: a device has one, and the remains of others.
+#[derive(Clone, Debug, Default)]
+pub struct Connections {
+    list: Vec<Connection>,
+}
+
+impl Connections {
+    pub fn open(&mut self, conn: ConnId, boots: u32, peer: HostId) {
+        let number = conn.number;
+        assert!(self.get(conn).is_none(), "{conn} opened twice");
+        let (ends, lanes) = ([Some(boots), None], Default::default());
+        self.list.push(Connection { number, peer, ends, lanes });
+    }
+
+    pub fn get(&self, conn: ConnId) -> Option<&Connection> {
+        self.list.iter().find(|connection| connection.number == conn.number)
+    }
+
+    fn get_mut(&mut self, conn: ConnId) -> Option<&mut Connection> {
+        self.list.iter_mut().find(|connection| connection.number == conn.number)
+    }
+
+    pub fn accept(&mut self, conn: ConnId, boots: u32) {
+        if let Some(connection) = self.get_mut(conn) {
+            connection.ends[Side::Acceptor as usize] = Some(boots);
+        }
+    }
+
+    /// This end is closed in order: what it sent before still goes out.
+    pub fn close_end(&mut self, conn: ConnId, side: Side) {
+        if let Some(connection) = self.get_mut(conn) {
+            connection.ends[side as usize] = None;
+        }
+        self.forget_finished();
+    }
+
+    /// This end is gone with its process: nothing more goes out.
+    pub fn drop_end(&mut self, conn: ConnId, side: Side) {
+        if let Some(connection) = self.get_mut(conn) {
+            connection.ends[side as usize] = None;
+            connection.lanes[side as usize] = Lane::default();
+        }
+        self.forget_finished();
+    }
+
+    fn forget_finished(&mut self) {
+        self.list.retain(|connection| {
+            connection.ends != [None, None] || connection.lanes.iter().any(|l| !l.held.is_empty())
+        });
+    }
+
+    /// The ends that `host` has in the connections of `opener`, whose list this is.
+    pub fn ends_at(&self, opener: HostId, host: HostId, ends: &mut Vec<(ConnId, Side)>) {
+        for connection in &self.list {
+            let conn = ConnId { opener, number: connection.number };
+            for side in [Side::Opener, Side::Acceptor] {
+                if connection.is_open(side) && connection.route(conn, side).0 == host {
+                    ends.push((conn, side));
+                }
+            }
+        }
+    }
+
+    /// When a segment that could arrive at `earliest` arrives.
+    pub fn arrival(&mut self, conn: ConnId, side: Side, earliest: u64) -> u64 {
+        let Some(connection) = self.get_mut(conn) else { return earliest };
+        let lane = &mut connection.lanes[side as usize];
+        lane.last_arrival = earliest.max(lane.last_arrival + 1);
+        lane.last_arrival
+    }
+
+    /// Queues a segment behind others that are held.
+    pub fn block(&mut self, conn: ConnId, side: Side, segment: Segment) {
+        if let Some(connection) = self.get_mut(conn) {
+            connection.lanes[side as usize].held.push_back(segment);
+        }
+    }
+
+    /// Holds a segment that did not get through. Returns the wait before the first repetition, if
+    /// none is due already.
+    pub fn hold_back(
+        &mut self,
+        conn: ConnId,
+        side: Side,
+        segment: Segment,
+        syn: bool,
+    ) -> Option<u64> {
+        let lane = &mut self.get_mut(conn)?.lanes[side as usize];
+        lane.held.push_back(segment);
+        if lane.wait > 0 {
+            return None;
+        }
+        lane.syn = syn;
+        lane.wait = if syn { SYN_RETRY_FIRST } else { DATA_RETRY_FIRST };
+        lane.waited = 0;
+        Some(lane.wait)
+    }
+
+    /// The path is open again: everything that was held goes out.
+    pub fn release(&mut self, conn: ConnId, side: Side) -> VecDeque<Segment> {
+        let Some(connection) = self.get_mut(conn) else { return VecDeque::new() };
+        let lane = &mut connection.lanes[side as usize];
+        lane.wait = 0;
+        let held = std::mem::take(&mut lane.held);
+        self.forget_finished();
+        held
+    }
+
+    /// The wait before the next repetition, or none when the kernel gives up.
+    pub fn try_again(&mut self, conn: ConnId, side: Side) -> Option<u64> {
+        let lane = &mut self.get_mut(conn)?.lanes[side as usize];
+        lane.waited += lane.wait;
+        lane.wait = (lane.wait * 2).min(DATA_RETRY_CAP);
+        let give_up = if lane.syn { SYN_GIVE_UP } else { DATA_GIVE_UP };
+        if lane.waited >= give_up {
+            lane.held.clear();
+            lane.wait = 0;
+            self.forget_finished();
+            return None;
+        }
+        Some(lane.wait)
+    }
+}

@@ -1,0 +1,647 @@
+//! The world: hosts with clocks and disks, links between them, and one heap of what happens next.
+//!
+//! It steps roles and carries out what they ask. It knows no role, no message and no fault by name:
+//! a fault is a call of one of its verbs (crash, power cut, pause, impose a rule on links), made by
+//! whoever runs the plan. It is a plain value. A clone of it at any event goes on identically.
+//!
+//! Time is true time in nanoseconds since the start; roles are told their own host's clocks.
+
+mod clock;
+mod connection;
+mod disk;
+mod heap;
+pub mod latency;
+pub mod net;
+
+use crate::history::{Entry, Fact, Life};
+use crate::seed::{Seed, Stream};
+use crate::trace::Trace;
+use clock::Clock;
+use connection::{Connections, Segment, Side};
+use courier::disk::{Disk, Record};
+use courier::frame::Frame;
+use courier::id::{ConnId, HostId};
+use courier::node::{Action, CloseCause, Command, Event, Outbox, Role, Timer};
+use courier::time::Now;
+use courier::wire::Wire;
+use disk::Platter;
+use heap::Heap;
+use latency::Latency;
+use net::{Effect, Hosts, Matrix, Net, Place, RuleId};
+use std::collections::{BTreeMap, VecDeque};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+/// Who runs on which host: makes the role of a host from what its disk holds.
+pub trait Crew: Clone {
+    type Role: Role + Clone;
+
+    /// The process of `host` starts for the `boots`-th time.
+    fn boot(&self, host: HostId, disk: &Disk, boots: u32) -> Self::Role;
+}
+
+/// What kind of machine a host is.
+#[derive(Clone, Debug)]
+pub struct Machine {
+    /// Chooses its links' profiles.
+    pub zone: u8,
+    /// Its place in the latency matrix.
+    pub site: u16,
+    /// How long an fsync takes.
+    pub fsync: Latency,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Process {
+    Down,
+    Up,
+    /// Stopped, or its machine is: the kernel goes on accepting for it.
+    Paused,
+}
+
+/// What waits for a process.
+#[derive(Clone, Debug)]
+enum Mail {
+    Event(Event),
+    /// A timer counts only if it is still set when the process gets to it.
+    Timer(Timer, u64),
+}
+
+#[derive(Clone, Debug)]
+struct Host<R> {
+    machine: Machine,
+    powered: bool,
+    process: Process,
+    role: Option<R>,
+    /// Counts process starts; what was meant for an earlier one is dropped.
+    boots: u32,
+    clock: Clock,
+    platter: Platter,
+    timers: BTreeMap<Timer, u64>,
+    mailbox: VecDeque<Mail>,
+    connections: Connections,
+}
+
+/// What happens at a time.
+#[derive(Clone, Debug)]
+enum Due {
+    /// Something for the process that was running when it was caused.
+    Mail { host: HostId, boots: u32, mail: Mail },
+    /// A message between hosts arrives.
+    Message { from: HostId, to: HostId, wire: Wire },
+    /// Part of a connection's traffic arrives at `side`.
+    Segment { conn: ConnId, side: Side, segment: Segment },
+    /// The kernel at `side` tries again what did not get through.
+    Retransmit { conn: ConnId, side: Side },
+    /// An fsync completes.
+    Synced { host: HostId, boots: u32, records: u64 },
+}
+
+#[derive(Clone, Debug)]
+pub struct World<C: Crew> {
+    crew: C,
+    now: u64,
+    heap: Heap<Due>,
+    hosts: Vec<Host<C::Role>>,
+    net: Net,
+    fsync: Stream,
+    tear: Stream,
+    timers_set: u64,
+    /// Counts what one step causes: tells draws made on one link at one instant apart.
+    draws: u64,
+    outbox: Outbox,
+    /// Roles stepped so far.
+    events: u64,
+    pub facts: Vec<Entry>,
+    pub trace: Trace,
+    panicked: bool,
+}
+
+impl<C: Crew> World<C> {
+    pub fn new(seed: Seed, crew: C, machines: Vec<Machine>, net: Net) -> Self {
+        let host = |machine| Host {
+            machine,
+            powered: true,
+            process: Process::Down,
+            role: None,
+            boots: 0,
+            clock: Clock::default(),
+            platter: Platter::default(),
+            timers: BTreeMap::new(),
+            mailbox: VecDeque::new(),
+            connections: Connections::default(),
+        };
+        Self {
+            crew,
+            now: 0,
+            heap: Heap::new(seed.stream("world.ties")),
+            hosts: machines.into_iter().map(host).collect(),
+            net,
+            fsync: seed.stream("disk.fsync"),
+            tear: seed.stream("disk.tear"),
+            timers_set: 0,
+            draws: 0,
+            outbox: Outbox::default(),
+            events: 0,
+            facts: Vec::new(),
+            trace: Trace::new(seed),
+            panicked: false,
+        }
+    }
+
+    /// True time in nanoseconds.
+    pub fn now(&self) -> u64 {
+        self.now
+    }
+
+    /// How many times a role was stepped.
+    pub fn events(&self) -> u64 {
+        self.events
+    }
+
+    /// A role panicked; nothing happens any more.
+    pub fn panicked(&self) -> bool {
+        self.panicked
+    }
+
+    /// When the next thing happens.
+    pub fn next_at(&self) -> Option<u64> {
+        if self.panicked { None } else { self.heap.peek() }
+    }
+
+    /// Lets the next thing happen. Returns false if there is none.
+    pub fn step(&mut self) -> bool {
+        if self.panicked {
+            return false;
+        }
+        let Some((at, due)) = self.heap.pop() else { return false };
+        assert!(at >= self.now, "time goes forward");
+        self.now = at;
+        self.draws = 0;
+        match due {
+            Due::Mail { host, boots, mail } => self.deliver(host, boots, mail),
+            Due::Message { from, to, wire } => self.message_arrives(from, to, wire),
+            Due::Segment { conn, side, segment } => self.segment_arrives(conn, side, segment),
+            Due::Retransmit { conn, side } => self.retransmit(conn, side),
+            Due::Synced { host, boots, records } => self.sync_completes(host, boots, records),
+        }
+        true
+    }
+
+    /// Lets time pass up to `until`, before which nothing happens.
+    pub fn advance_to(&mut self, until: u64) {
+        assert!(self.next_at().is_none_or(|at| at >= until), "something happens before");
+        self.now = self.now.max(until);
+        self.draws = 0;
+    }
+
+    /// The role of a host, while its process runs.
+    pub fn role(&self, host: HostId) -> Option<&C::Role> {
+        self.host(host).role.as_ref()
+    }
+
+    /// What is durable on a host's disk.
+    pub fn records(&self, host: HostId) -> &[Record] {
+        self.host(host).platter.records()
+    }
+
+    /// Whether a host's process runs and is not paused.
+    pub fn is_up(&self, host: HostId) -> bool {
+        self.host(host).process == Process::Up
+    }
+}
+
+// Verbs: what a plan can do to a host.
+impl<C: Crew> World<C> {
+    /// Switches the host on, if it is off, and starts its process from its disk.
+    pub fn start(&mut self, host: HostId) {
+        if self.host(host).process != Process::Down {
+            return;
+        }
+        let now = self.now;
+        let crew = self.crew.clone();
+        let target = self.host_mut(host);
+        if !std::mem::replace(&mut target.powered, true) || target.boots == 0 {
+            target.clock.power_on(now);
+        }
+        target.boots += 1;
+        let (disk, boots) = (target.platter.boot(), target.boots);
+        target.process = Process::Up;
+        self.life(host, Life::Started);
+        let made = catch_unwind(AssertUnwindSafe(|| crew.boot(host, &disk, boots)));
+        match made {
+            Ok(role) => {
+                self.host_mut(host).role = Some(role);
+                self.step_role(host, Event::Booted);
+            }
+            Err(_) => self.role_panicked(host, format!("boot from {} records", disk.records.len())),
+        }
+    }
+
+    /// The process dies; the kernel resets its connections and refuses what comes.
+    pub fn crash(&mut self, host: HostId) {
+        if self.host(host).process == Process::Down {
+            return;
+        }
+        self.life(host, Life::Crashed);
+        self.end_process(host);
+        self.host_mut(host).platter.crash();
+        self.abandon_connections(host, true);
+    }
+
+    /// The host goes dark: nobody is told.
+    pub fn power_cut(&mut self, host: HostId) {
+        if !self.host(host).powered {
+            return;
+        }
+        self.life(host, Life::PowerCut);
+        let tears = self.tear.draw(u64::from(host.0), self.now) % 2 == 0;
+        self.end_process(host);
+        let target = self.host_mut(host);
+        target.powered = false;
+        target.platter.power_cut(tears);
+        self.abandon_connections(host, false);
+    }
+
+    /// Loses the disk of a host that is down.
+    pub fn wipe_disk(&mut self, host: HostId) {
+        assert_eq!(self.host(host).process, Process::Down, "a running process has its disk");
+        self.host_mut(host).platter.wipe();
+    }
+
+    /// The process stops running; its kernel keeps accepting, its timers keep running out.
+    pub fn pause(&mut self, host: HostId) {
+        if self.host(host).process == Process::Up {
+            self.host_mut(host).process = Process::Paused;
+            self.life(host, Life::Paused);
+        }
+    }
+
+    /// The process goes on, with everything that came meanwhile.
+    pub fn resume(&mut self, host: HostId) {
+        if self.host(host).process != Process::Paused {
+            return;
+        }
+        self.host_mut(host).process = Process::Up;
+        self.life(host, Life::Resumed);
+        while let Some(mail) = self.host_mut(host).mailbox.pop_front() {
+            let boots = self.host(host).boots;
+            self.deliver(host, boots, mail);
+        }
+    }
+
+    /// Steps a host's wall clock.
+    pub fn step_clock(&mut self, host: HostId, by_nanos: i64) {
+        self.host_mut(host).clock.step(by_nanos);
+    }
+
+    /// Makes a host's clocks run fast or slow.
+    pub fn drift_clock(&mut self, host: HostId, ppm: i64) {
+        let now = self.now;
+        self.host_mut(host).clock.drift(now, ppm);
+    }
+
+    /// A person does something with a device. Nothing happens if its process is not running.
+    pub fn command(&mut self, host: HostId, command: Command) -> bool {
+        let boots = self.host(host).boots;
+        let running = self.host(host).process != Process::Down;
+        if running {
+            self.deliver(host, boots, Mail::Event(Event::Commanded(command)));
+        }
+        running
+    }
+}
+
+// Verbs: what a plan can do to links.
+impl<C: Crew> World<C> {
+    /// Puts a rule in force on every link from one set of hosts to another.
+    pub fn impose(&mut self, from: Hosts, to: Hosts, effect: Effect) -> RuleId {
+        self.net.impose(from, to, effect)
+    }
+
+    pub fn lift(&mut self, rule: RuleId) {
+        self.net.lift(rule);
+    }
+
+    pub fn set_matrix(&mut self, matrix: Matrix) {
+        self.net.set_matrix(matrix);
+    }
+}
+
+// Hosts.
+impl<C: Crew> World<C> {
+    fn host(&self, host: HostId) -> &Host<C::Role> {
+        &self.hosts[host.0 as usize]
+    }
+
+    fn host_mut(&mut self, host: HostId) -> &mut Host<C::Role> {
+        &mut self.hosts[host.0 as usize]
+    }
+
+    fn place(&self, host: HostId) -> Place {
+        let Machine { zone, site, .. } = self.host(host).machine;
+        Place { host, zone, site }
+    }
+
+    fn life(&mut self, host: HostId, life: Life) {
+        self.trace.life(self.now, host, life);
+        self.facts.push(Entry { at: self.now, fact: Fact::Host { host, life } });
+    }
+
+    fn end_process(&mut self, host: HostId) {
+        let target = self.host_mut(host);
+        target.process = Process::Down;
+        target.role = None;
+        target.timers.clear();
+        target.mailbox.clear();
+    }
+
+    /// Hands something to a process: now if it runs, later if it is paused, never if it is not the
+    /// one it was meant for.
+    fn deliver(&mut self, host: HostId, boots: u32, mail: Mail) {
+        let target = self.host_mut(host);
+        if target.boots != boots {
+            return;
+        }
+        match (target.process, mail) {
+            (Process::Down, _) => {}
+            (Process::Paused, mail) => target.mailbox.push_back(mail),
+            (Process::Up, Mail::Event(event)) => self.step_role(host, event),
+            (Process::Up, Mail::Timer(timer, id)) => {
+                if target.timers.get(&timer) == Some(&id) {
+                    target.timers.remove(&timer);
+                    self.step_role(host, Event::Fired(timer));
+                }
+            }
+        }
+    }
+
+    fn step_role(&mut self, host: HostId, event: Event) {
+        if self.panicked {
+            return;
+        }
+        self.events += 1;
+        self.trace.event(self.now, host, &event);
+        let now = self.host(host).clock.read(self.now);
+        let mut out = std::mem::take(&mut self.outbox);
+        if let Err(event) = self.role_step(host, now, event, &mut out) {
+            self.role_panicked(host, event);
+            return;
+        }
+        for action in out.drain() {
+            self.act(host, action);
+        }
+        self.outbox = out;
+    }
+
+    /// Steps a role. A panic in it is a finding, not a failure of the testbed.
+    fn role_step(
+        &mut self,
+        host: HostId,
+        now: Now,
+        event: Event,
+        out: &mut Outbox,
+    ) -> Result<(), String> {
+        let role = self.hosts[host.0 as usize].role.as_mut().expect("a process has a role");
+        let (what, which) = event.name();
+        catch_unwind(AssertUnwindSafe(|| role.step(now, event, out)))
+            .map_err(|_| format!("{what} {which}"))
+    }
+
+    fn role_panicked(&mut self, host: HostId, event: String) {
+        self.panicked = true;
+        let message = crate::panics::take();
+        self.trace.panicked(self.now, host, &message);
+        self.facts.push(Entry { at: self.now, fact: Fact::Panicked { host, event, message } });
+    }
+
+    fn act(&mut self, host: HostId, action: Action) {
+        self.draws += 1;
+        self.trace.action(self.now, host, &action);
+        match action {
+            Action::Send { to, wire } => self.send(host, to, wire),
+            Action::Open { conn, to } => self.open(host, conn, to),
+            Action::Write { conn, frame } => self.write(host, conn, frame),
+            Action::Close { conn } => self.close(host, conn),
+            Action::SetTimer { timer, after } => self.set_timer(host, timer, after),
+            Action::CancelTimer(timer) => {
+                self.host_mut(host).timers.remove(&timer);
+            }
+            Action::Append(record) => self.host_mut(host).platter.append(record),
+            Action::Sync => self.sync(host),
+            Action::Note(note) => {
+                self.trace.note(self.now, host, &note);
+                self.facts.push(Entry { at: self.now, fact: Fact::Noted { host, note } });
+            }
+        }
+    }
+
+    fn set_timer(&mut self, host: HostId, timer: Timer, after: std::time::Duration) {
+        self.timers_set += 1;
+        let id = self.timers_set;
+        let now = self.now;
+        let target = self.host_mut(host);
+        target.timers.insert(timer, id);
+        let at = now.saturating_add(target.clock.stretch(after));
+        let (boots, mail) = (target.boots, Mail::Timer(timer, id));
+        self.heap.push(at, Due::Mail { host, boots, mail });
+    }
+
+    fn sync(&mut self, host: HostId) {
+        let draw = self.fsync.draw(u64::from(host.0), self.instant());
+        let now = self.now;
+        let target = self.host_mut(host);
+        let at = now + target.machine.fsync.pick(draw);
+        let (boots, records) = (target.boots, target.platter.appended());
+        self.heap.push(at, Due::Synced { host, boots, records });
+    }
+
+    fn sync_completes(&mut self, host: HostId, boots: u32, records: u64) {
+        let target = self.host_mut(host);
+        if target.boots == boots && target.process != Process::Down {
+            let records = target.platter.sync(records);
+            self.deliver(host, boots, Mail::Event(Event::Synced { records }));
+        }
+    }
+}
+
+// Messages between hosts: a request or an answer, each on its own.
+impl<C: Crew> World<C> {
+    /// Tells this draw from others on the same link at the same instant.
+    fn instant(&self) -> u64 {
+        self.now ^ self.draws << 48
+    }
+
+    fn send(&mut self, from: HostId, to: HostId, wire: Wire) {
+        let (source, target, instant) = (self.place(from), self.place(to), self.instant());
+        if self.net.duplicates(source, target, instant)
+            && let Some(time) = self.net.travel(source, target, !instant)
+        {
+            self.heap.push(self.now + time, Due::Message { from, to, wire: wire.clone() });
+        }
+        match self.net.travel(source, target, instant) {
+            Some(time) => self.heap.push(self.now + time, Due::Message { from, to, wire }),
+            None => self.trace.lost(self.now, from, to, &wire),
+        }
+    }
+
+    fn message_arrives(&mut self, from: HostId, to: HostId, wire: Wire) {
+        let target = self.host(to);
+        if !target.powered {
+            self.trace.lost(self.now, from, to, &wire);
+        } else if target.process == Process::Down {
+            // The kernel answers: nothing listens here.
+            let time = self.net.travel(self.place(to), self.place(from), self.instant());
+            let boots = self.host(from).boots;
+            if let Some(time) = time {
+                let mail = Mail::Event(Event::Refused { to, wire });
+                self.heap.push(self.now + time, Due::Mail { host: from, boots, mail });
+            }
+        } else {
+            let boots = target.boots;
+            self.deliver(to, boots, Mail::Event(Event::Received { from, wire }));
+        }
+    }
+}
+
+// Connections.
+impl<C: Crew> World<C> {
+    fn open(&mut self, host: HostId, conn: ConnId, to: HostId) {
+        assert_eq!(conn.opener, host, "a connection is named by who opens it");
+        let boots = self.host(host).boots;
+        self.host_mut(host).connections.open(conn, boots, to);
+        self.transmit(conn, Side::Opener, Segment::Syn);
+    }
+
+    fn write(&mut self, host: HostId, conn: ConnId, frame: Frame) {
+        let side = Side::of(host, conn);
+        if self.end_is_open(conn, side) {
+            self.transmit(conn, side, Segment::Data(frame));
+        }
+    }
+
+    fn close(&mut self, host: HostId, conn: ConnId) {
+        let side = Side::of(host, conn);
+        if self.end_is_open(conn, side) {
+            self.transmit(conn, side, Segment::Fin);
+            self.close_end(conn, side);
+        }
+    }
+
+    fn end_is_open(&self, conn: ConnId, side: Side) -> bool {
+        let found = self.host(conn.opener).connections.get(conn);
+        found.is_some_and(|connection| connection.is_open(side))
+    }
+
+    fn close_end(&mut self, conn: ConnId, side: Side) {
+        self.host_mut(conn.opener).connections.close_end(conn, side);
+    }
+
+    /// Puts a segment on its way, behind everything that its side sent before.
+    fn transmit(&mut self, conn: ConnId, side: Side, segment: Segment) {
+        let Some(connection) = self.host(conn.opener).connections.get(conn) else { return };
+        let (from, to) = connection.route(conn, side);
+        if connection.is_blocked(side) && segment != Segment::Rst {
+            self.host_mut(conn.opener).connections.block(conn, side, segment);
+            return;
+        }
+        let travel = self.net.travel(self.place(from), self.place(to), self.instant());
+        match travel {
+            Some(time) => {
+                let earliest = self.now + time;
+                let at = self.host_mut(conn.opener).connections.arrival(conn, side, earliest);
+                self.heap.push(at, Due::Segment { conn, side: side.other(), segment });
+            }
+            None => self.hold_back(conn, side, segment),
+        }
+    }
+
+    /// A segment that does not get through stays with its sender's kernel, which tries again. A
+    /// reset is sent once.
+    fn hold_back(&mut self, conn: ConnId, side: Side, segment: Segment) {
+        if segment == Segment::Rst {
+            return;
+        }
+        let syn = segment == Segment::Syn;
+        if let Some(wait) = self.host_mut(conn.opener).connections.hold_back(conn, side, segment, syn)
+        {
+            self.heap.push(self.now + wait, Due::Retransmit { conn, side });
+        }
+    }
+
+    fn retransmit(&mut self, conn: ConnId, side: Side) {
+        let Some(connection) = self.host(conn.opener).connections.get(conn) else { return };
+        let (from, to) = connection.route(conn, side);
+        if !self.host(from).powered || !connection.is_blocked(side) {
+            return;
+        }
+        if self.host(to).powered && !self.net.is_cut(from, to) {
+            let held = self.host_mut(conn.opener).connections.release(conn, side);
+            for segment in held {
+                self.draws += 1;
+                self.transmit(conn, side, segment);
+            }
+            return;
+        }
+        match self.host_mut(conn.opener).connections.try_again(conn, side) {
+            Some(wait) => self.heap.push(self.now + wait, Due::Retransmit { conn, side }),
+            None => self.end_closed(conn, side, CloseCause::TimedOut),
+        }
+    }
+
+    fn segment_arrives(&mut self, conn: ConnId, side: Side, segment: Segment) {
+        let Some(connection) = self.host(conn.opener).connections.get(conn) else { return };
+        let (here, _) = connection.route(conn, side);
+        let host = self.host(here);
+        if !host.powered {
+            // Nobody acknowledges it: it is still its sender's.
+            self.hold_back(conn, side.other(), segment);
+            return;
+        }
+        let (boots, listening) = (host.boots, host.process != Process::Down);
+        let open = connection.end(side) == Some(boots) && listening;
+        match segment {
+            Segment::Syn if listening => {
+                self.host_mut(conn.opener).connections.accept(conn, boots);
+                self.transmit(conn, side, Segment::SynAck);
+                self.deliver(here, boots, Mail::Event(Event::Opened { conn }));
+            }
+            Segment::Rst => self.end_closed(conn, side, CloseCause::Reset),
+            Segment::Fin if open => {
+                self.end_closed(conn, side, CloseCause::Fin);
+                self.close_end(conn, side.other());
+            }
+            Segment::SynAck if open => self.deliver(here, boots, Mail::Event(Event::Opened { conn })),
+            Segment::Data(frame) if open => {
+                self.deliver(here, boots, Mail::Event(Event::Arrived { conn, frame }))
+            }
+            // A connection that this kernel does not know.
+            Segment::Syn | Segment::SynAck | Segment::Data(_) | Segment::Fin => {
+                self.transmit(conn, side, Segment::Rst)
+            }
+        }
+    }
+
+    /// One end learns that the connection is over.
+    fn end_closed(&mut self, conn: ConnId, side: Side, cause: CloseCause) {
+        let Some(connection) = self.host(conn.opener).connections.get(conn) else { return };
+        let (here, _) = connection.route(conn, side);
+        let Some(boots) = connection.end(side) else { return };
+        self.close_end(conn, side);
+        self.deliver(here, boots, Mail::Event(Event::Closed { conn, cause }));
+    }
+
+    /// Every connection of a host that went down loses this end; a kernel that lives says so.
+    fn abandon_connections(&mut self, host: HostId, tell: bool) {
+        let mut ends = Vec::new();
+        for (opener, found) in self.hosts.iter().enumerate() {
+            found.connections.ends_at(HostId(opener as u32), host, &mut ends);
+        }
+        for (conn, side) in ends {
+            if tell {
+                self.draws += 1;
+                self.transmit(conn, side, Segment::Rst);
+            }
+            self.host_mut(conn.opener).connections.drop_end(conn, side);
+        }
+    }
+}

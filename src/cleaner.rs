@@ -1,0 +1,132 @@
+//! The cleaner: removes the registry rows of a gateway that has been dead for long enough.
+//!
+//! Told by monitors what they see, it acts when at least two of them have seen the same
+//! incarnation silent for `clean_after`. It removes the rows of that incarnation and no others,
+//! and tells the gateway, should it come back, that it was held for dead: a paused server would
+//! otherwise keep connections that nobody can reach. It never looks at a device.
+
+use crate::directory::Directory;
+use crate::id::{HostId, Incarnation};
+use crate::limits;
+use crate::node::{Event, Outbox, Role, Timer};
+use crate::note::Note;
+use crate::time::{Instant, Now};
+use crate::timing::Timing;
+use crate::wire::Wire;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// What a cleaner is told at boot.
+#[derive(Clone, Debug)]
+pub struct Config {
+    pub directory: Arc<Directory>,
+    pub timing: Arc<Timing>,
+}
+
+/// What one observer said last.
+#[derive(Clone, Copy, Debug)]
+struct Suspicion {
+    said_at: Instant,
+    incarnation: Incarnation,
+    silent_since: Instant,
+}
+
+/// How far the burial of an incarnation has come.
+#[derive(Clone, Copy, Debug)]
+struct Verdict {
+    incarnation: Incarnation,
+    swept: bool,
+    /// When something was last asked for in its name.
+    told_at: Instant,
+}
+
+#[derive(Clone, Debug)]
+pub struct Cleaner {
+    config: Config,
+    suspicions: BTreeMap<(HostId, HostId), Suspicion>,
+    verdicts: BTreeMap<HostId, Verdict>,
+}
+
+impl Cleaner {
+    pub fn boot(config: Config) -> Self {
+        Self { config, suspicions: BTreeMap::new(), verdicts: BTreeMap::new() }
+    }
+}
+
+impl Role for Cleaner {
+    fn step(&mut self, now: Now, event: Event, out: &mut Outbox) {
+        match event {
+            Event::Booted => out.set_timer(Timer::Judge, limits::PROBE_EVERY),
+            Event::Received { from, wire: Wire::Suspect { gateway, incarnation, silent_for } } => {
+                let silence = u64::try_from(silent_for.as_nanos()).unwrap_or(u64::MAX);
+                let silent_since = Instant(now.mono.0.saturating_sub(silence));
+                let suspicion = Suspicion { said_at: now.mono, incarnation, silent_since };
+                self.suspicions.insert((gateway, from), suspicion);
+            }
+            Event::Fired(Timer::Judge) => {
+                self.suspicions.retain(|_, s| now.mono.since(s.said_at) < limits::SUSPICION_LIFE);
+                for gateway in self.config.directory.gateways.clone() {
+                    self.judge(now.mono, gateway, out);
+                }
+                out.set_timer(Timer::Judge, limits::PROBE_EVERY);
+            }
+            Event::Received { wire: Wire::Swept { gateway, upto, rows }, .. } => {
+                let verdict = self.verdicts.get_mut(&gateway);
+                if let Some(verdict) = verdict.filter(|v| v.incarnation == upto && !v.swept) {
+                    verdict.swept = true;
+                    out.note(Note::Cleaned { gateway, incarnation: upto, rows });
+                }
+            }
+            Event::Received { from, wire: Wire::SteppedDown { incarnation } } => {
+                // Only its own verdict is closed: a later one stands.
+                if self.verdicts.get(&from).is_some_and(|v| v.incarnation == incarnation && v.swept)
+                {
+                    self.verdicts.remove(&from);
+                }
+            }
+            Event::Refused { .. } => {} // Asked again at the next look.
+            other => unreachable!("not for a cleaner: {other:?}"),
+        }
+    }
+}
+
+impl Cleaner {
+    fn judge(&mut self, now: Instant, gateway: HostId, out: &mut Outbox) {
+        let clean_after = self.config.timing.clean_after;
+        let observers = (gateway, HostId(0))..=(gateway, HostId(u32::MAX));
+        let suspicions: Vec<Suspicion> =
+            self.suspicions.range(observers).map(|(_, suspicion)| *suspicion).collect();
+        let suspected = suspicions.iter().map(|s| s.incarnation).max();
+        let agreed = suspicions
+            .iter()
+            .filter(|s| Some(s.incarnation) == suspected && now.since(s.silent_since) >= clean_after)
+            .count();
+        let judged = self.verdicts.get(&gateway).map(|verdict| verdict.incarnation);
+        if let Some(incarnation) = suspected
+            && agreed >= limits::OBSERVERS_MIN
+            && judged < suspected
+        {
+            out.note(Note::DeclaredDead { gateway, incarnation });
+            self.verdicts.insert(gateway, Verdict { incarnation, swept: false, told_at: now });
+            out.send(self.config.directory.registry, Wire::Sweep { gateway, upto: incarnation });
+        }
+        self.enforce(now, gateway, suspicions.is_empty(), out);
+    }
+
+    /// Repeats what has not been answered: the sweep, and the word to a gateway that is seen again.
+    fn enforce(&mut self, now: Instant, gateway: HostId, seen_again: bool, out: &mut Outbox) {
+        let Some(verdict) = self.verdicts.get_mut(&gateway) else { return };
+        if now.since(verdict.told_at) < limits::RETRY_STORE {
+            return;
+        }
+        let incarnation = verdict.incarnation;
+        if !verdict.swept {
+            verdict.told_at = now;
+            out.send(self.config.directory.registry, Wire::Sweep { gateway, upto: incarnation });
+        }
+        if seen_again {
+            verdict.told_at = now;
+            out.send(gateway, Wire::DeclaredDead { incarnation });
+        }
+    }
+}

@@ -1,0 +1,149 @@
+//! The registry consumer: carries session events from the log into the registry, at its own rate.
+//!
+//! It reads the log, applies each batch at the registry, tells displaced gateways and the database
+//! what changed, and commits only after that. Applying is idempotent and by epoch, so reading a
+//! batch twice changes nothing. It never judges an event, and keeps no position of its own.
+
+use crate::directory::Directory;
+use crate::id::DeviceId;
+use crate::limits;
+use crate::node::{Event, Outbox, Role, Timer};
+use crate::note::Note;
+use crate::time::Now;
+use crate::timing::Timing;
+use crate::wire::{LogEntry, SessionEvent, Wire};
+use std::sync::Arc;
+
+/// What a consumer is told at boot.
+#[derive(Clone, Debug)]
+pub struct Config {
+    pub directory: Arc<Directory>,
+    pub timing: Arc<Timing>,
+}
+
+/// Where the consumer stands with one partition.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Stage {
+    /// Waiting for entries from `from` on (none: from where the group committed).
+    Polling { from: Option<u64> },
+    /// Waiting for the registry to have applied these.
+    Applying { next: u64, events: Vec<SessionEvent> },
+    /// Waiting for the log to have noted that.
+    Committing { next: u64 },
+}
+
+#[derive(Clone, Debug)]
+pub struct Consumer {
+    config: Config,
+    partitions: Vec<Stage>,
+}
+
+impl Consumer {
+    pub fn boot(config: Config) -> Self {
+        let polling = Stage::Polling { from: None };
+        Self { config, partitions: vec![polling; limits::LOG_PARTITIONS as usize] }
+    }
+}
+
+impl Role for Consumer {
+    fn step(&mut self, now: Now, event: Event, out: &mut Outbox) {
+        match event {
+            Event::Booted => (0..limits::LOG_PARTITIONS).for_each(|partition| {
+                self.ask(partition, out);
+            }),
+            // Nothing new, or no answer: ask (again) whatever this stage asks.
+            Event::Fired(Timer::Retry(partition)) => self.ask(partition, out),
+            Event::Received { wire: Wire::Polled { partition, from, entries }, .. } => {
+                self.polled(now, partition, from, entries, out)
+            }
+            Event::Received { wire: Wire::Applied { partition, next, displaced }, .. } => {
+                let stage = &mut self.partitions[partition as usize];
+                let Stage::Applying { next: awaited, events } = stage else { return };
+                if *awaited != next {
+                    return; // The answer to an earlier try.
+                }
+                let opened = opened(events);
+                *stage = Stage::Committing { next };
+                out.note(Note::ConsumerApplied { partition, next });
+                for displacement in displaced {
+                    out.send(displacement.loser.gateway, Wire::Displace(displacement));
+                }
+                if !opened.is_empty() {
+                    out.send(self.config.directory.database, Wire::Wake { devices: opened });
+                }
+                self.ask(partition, out);
+            }
+            Event::Received { wire: Wire::Committed { partition, next }, .. } => {
+                let stage = &mut self.partitions[partition as usize];
+                if *stage == (Stage::Committing { next }) {
+                    *stage = Stage::Polling { from: Some(next) };
+                    // The controlled rate: one batch per poll interval.
+                    out.set_timer(Timer::Retry(partition), limits::CONSUMER_POLL);
+                }
+            }
+            // A store that is down is asked again when the timer fires; a gateway that is down has
+            // no session to displace.
+            Event::Refused { .. } => {}
+            other => unreachable!("not for a consumer: {other:?}"),
+        }
+    }
+}
+
+impl Consumer {
+    fn ask(&self, partition: u32, out: &mut Outbox) {
+        let Directory { registry, event_log, .. } = *self.config.directory;
+        match &self.partitions[partition as usize] {
+            Stage::Polling { from } => {
+                let (from, most) = (*from, limits::CONSUMER_BATCH);
+                out.send(event_log, Wire::Poll { partition, from, most });
+            }
+            Stage::Applying { next, events } => {
+                let (next, events) = (*next, events.clone());
+                out.send(registry, Wire::Apply { partition, next, events });
+            }
+            Stage::Committing { next } => {
+                out.send(event_log, Wire::Commit { partition, next: *next })
+            }
+        }
+        out.set_timer(Timer::Retry(partition), limits::RETRY_STORE);
+    }
+
+    fn polled(
+        &mut self,
+        now: Now,
+        partition: u32,
+        from: u64,
+        entries: Vec<LogEntry>,
+        out: &mut Outbox,
+    ) {
+        let stage = &mut self.partitions[partition as usize];
+        match stage {
+            Stage::Polling { from: asked } if asked.is_none_or(|asked| asked == from) => {}
+            _ => return, // The answer to an earlier try.
+        }
+        let lag = self.config.timing.consumer_lag;
+        let ripe = |entry: &LogEntry| now.wall >= entry.appended_at + lag;
+        let events: Vec<_> = entries.iter().take_while(|e| ripe(e)).map(|e| e.event).collect();
+        if events.is_empty() {
+            *stage = Stage::Polling { from: Some(from) };
+            out.set_timer(Timer::Retry(partition), limits::CONSUMER_POLL);
+        } else {
+            *stage = Stage::Applying { next: from + events.len() as u64, events };
+            self.ask(partition, out);
+        }
+    }
+}
+
+/// Devices that have become reachable, each once.
+fn opened(events: &[SessionEvent]) -> Vec<DeviceId> {
+    let mut devices: Vec<_> = events
+        .iter()
+        .filter_map(|event| match event {
+            SessionEvent::Opened(session) => Some(session.device),
+            SessionEvent::Closed(_) => None,
+        })
+        .collect();
+    devices.sort_unstable();
+    devices.dedup();
+    devices
+}

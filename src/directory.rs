@@ -1,0 +1,58 @@
+//! Who is who: the addresses that a deployment gives to every process, and the groups that exist.
+//!
+//! Fixed for a run and shared by all roles. It says where a service should be, never whether it
+//! is there.
+
+use crate::id::{ConversationId, DeviceId, HostId, UserId};
+use std::collections::BTreeMap;
+
+/// The addresses of the fleet and its standing data.
+#[derive(Clone, Debug)]
+pub struct Directory {
+    pub gateways: Vec<HostId>,
+    pub routers: Vec<HostId>,
+    pub monitors: Vec<HostId>,
+    pub balancer: HostId,
+    pub registry: HostId,
+    pub event_log: HostId,
+    pub consumer: HostId,
+    pub database: HostId,
+    pub presence: HostId,
+    pub cleaner: HostId,
+    /// Members of each group, in id order.
+    pub groups: BTreeMap<ConversationId, Vec<UserId>>,
+    /// Devices per user, for users with more than one.
+    pub devices: BTreeMap<UserId, u8>,
+    /// Gateways that a user's devices are placed on first, in order of preference.
+    pub affinity: BTreeMap<UserId, Vec<HostId>>,
+}
+
+impl Directory {
+    /// Members of a conversation, in id order; none if there is no such group.
+    pub fn members(&self, conversation: ConversationId) -> Vec<UserId> {
+        match conversation.pair() {
+            Some([a, b]) if a == b => vec![a],
+            Some(pair) => pair.to_vec(),
+            None => self.groups.get(&conversation).cloned().unwrap_or_default(),
+        }
+    }
+
+    /// Every device of a user.
+    pub fn devices(&self, user: UserId) -> impl Iterator<Item = DeviceId> + use<> {
+        let count = self.devices.get(&user).copied().unwrap_or(1);
+        (0..count).map(move |slot| DeviceId { user, slot })
+    }
+
+    /// Every device that must show a message: all devices of all members except the one that
+    /// wrote it.
+    pub fn recipients(
+        &self,
+        conversation: ConversationId,
+        author: DeviceId,
+    ) -> impl Iterator<Item = DeviceId> + use<'_> {
+        self.members(conversation)
+            .into_iter()
+            .flat_map(|user| self.devices(user))
+            .filter(move |device| *device != author)
+    }
+}

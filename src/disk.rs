@@ -1,0 +1,53 @@
+//! What roles write to their disks, and what a boot finds there.
+//!
+//! A disk is a log of records behind an fsync boundary: `Append` hands a record to the operating
+//! system, `Sync` asks for durability, and only `Synced` grants it. A crash loses what was not
+//! synced; a power cut may also leave the first lost record half written, which a boot sees as
+//! [`Disk::torn`] (the checksum of a real log detects it). `boot(disk)` is the only way back.
+
+use crate::id::{ConversationId, DeviceId, HostId, Incarnation, MessageId, Session, Stamp};
+use crate::note::Removal;
+use crate::wire::{LogEntry, Message};
+use serde::Serialize;
+
+/// The durable part of one host's disk, as a booting role finds it.
+#[derive(Clone, Debug, Default)]
+pub struct Disk {
+    /// Whole records in the order in which they were appended.
+    pub records: Vec<Record>,
+    /// A half-written record followed the last whole one. It is gone; the boot says so.
+    pub torn: bool,
+}
+
+/// One durable record. Each role writes only its own kinds.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
+pub enum Record {
+    /// Gateway, database: this process has booted; the number of boots so far is its incarnation.
+    Booted(Incarnation),
+
+    /// Client: the epoch of the connection it is about to open.
+    ConnectionEpoch(u32),
+    /// Client: a message it will send until it is accepted or definitely refused.
+    Outgoing(Message),
+    /// Client: the message left the outbox (accepted, or refused for good).
+    Finished(MessageId),
+    /// Client: a message it has taken into its own store, and so shows.
+    Shown { id: MessageId, conversation: ConversationId, stamp: Stamp },
+
+    /// Database: the send transaction: dedupe record, sequence number, message, pending rows.
+    Appended { message: Message, stamp: Stamp },
+    /// Database: a device holds everything before `next`.
+    Cursor { device: DeviceId, conversation: ConversationId, next: u64 },
+
+    /// Event log: one entry of one partition.
+    Logged { partition: u32, entry: LogEntry },
+    /// Event log: a consumer group has applied everything before `next`.
+    Committed { partition: u32, next: u64 },
+
+    /// Registry: a row, written.
+    Row(Session),
+    /// Registry: a row, removed, and why.
+    RowRemoved { session: Session, why: Removal },
+    /// Registry: an incarnation of a gateway that may never own a row again.
+    Swept { gateway: HostId, incarnation: Incarnation },
+}

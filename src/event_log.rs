@@ -1,0 +1,139 @@
+//! The event log: an ordered, durable log per partition, and how far its consumer group has come.
+//!
+//! The specification of what a Kafka adapter must do (`acks=all`, one consumer group). Asked by
+//! gateways, which append session events, and by the consumer, which reads and commits. A user's
+//! events share a partition, so they keep the order in which they arrived; that this is not the
+//! order in which they happened is the readers' business, not the log's.
+
+use crate::disk::{Disk, Record};
+use crate::id::HostId;
+use crate::limits;
+use crate::node::{Event, Outbox, Role};
+use crate::note::Note;
+use crate::time::Now;
+use crate::wire::{LogEntry, SessionEvent, Wire};
+use std::collections::VecDeque;
+
+#[derive(Clone, Debug, Default)]
+struct Partition {
+    entries: Vec<LogEntry>,
+    /// How many entries are durable; only these are read.
+    durable: u64,
+    /// Where the consumer group goes on.
+    committed: u64,
+}
+
+/// What waits for the disk.
+#[derive(Clone, Debug)]
+enum Durable {
+    Logged { partition: u32 },
+    Published { to: HostId, batch: u64 },
+    Committed { to: HostId, partition: u32, next: u64 },
+}
+
+#[derive(Clone, Debug)]
+pub struct EventLog {
+    partitions: Vec<Partition>,
+    /// Records appended in this boot.
+    appended: u64,
+    syncing: bool,
+    awaiting: VecDeque<(u64, Durable)>,
+    torn: bool,
+}
+
+impl EventLog {
+    pub fn boot(disk: &Disk) -> Self {
+        let mut partitions = vec![Partition::default(); limits::LOG_PARTITIONS as usize];
+        for record in &disk.records {
+            match record {
+                Record::Logged { partition, entry } => {
+                    let partition = &mut partitions[*partition as usize];
+                    partition.entries.push(*entry);
+                    partition.durable += 1;
+                }
+                Record::Committed { partition, next } => {
+                    partitions[*partition as usize].committed = *next;
+                }
+                other => unreachable!("not the event log's record: {other:?}"),
+            }
+        }
+        let (appended, syncing, awaiting) = (0, false, VecDeque::new());
+        Self { partitions, appended, syncing, awaiting, torn: disk.torn }
+    }
+}
+
+impl Role for EventLog {
+    fn step(&mut self, now: Now, event: Event, out: &mut Outbox) {
+        match event {
+            Event::Booted if self.torn => out.note(Note::TornRecord),
+            Event::Booted => {}
+            Event::Received { from, wire: Wire::Publish { batch, events } } => {
+                for event in events {
+                    let partition = partition_of(event);
+                    let entry = LogEntry { event, appended_at: now.wall };
+                    self.partitions[partition as usize].entries.push(entry);
+                    out.append(Record::Logged { partition, entry });
+                    self.appended += 1;
+                    self.awaiting.push_back((self.appended, Durable::Logged { partition }));
+                }
+                // Durable with the last entry of its batch.
+                self.awaiting.push_back((self.appended, Durable::Published { to: from, batch }));
+                self.sync(out);
+            }
+            Event::Received { from, wire: Wire::Poll { partition, from: offset, most } } => {
+                let Partition { entries, durable, committed } =
+                    &self.partitions[partition as usize];
+                let first = offset.unwrap_or(*committed);
+                let end = (first + u64::from(most)).min(*durable);
+                let entries = entries[(first.min(end)) as usize..end as usize].to_vec();
+                out.send(from, Wire::Polled { partition, from: first, entries });
+            }
+            Event::Received { from, wire: Wire::Commit { partition, next } } => {
+                let committed = &mut self.partitions[partition as usize].committed;
+                // A repeated or delayed commit never takes the group back.
+                *committed = (*committed).max(next);
+                let next = *committed;
+                out.append(Record::Committed { partition, next });
+                self.appended += 1;
+                let durable = Durable::Committed { to: from, partition, next };
+                self.awaiting.push_back((self.appended, durable));
+                self.sync(out);
+            }
+            Event::Synced { records } => self.synced(records, out),
+            Event::Refused { .. } => {} // Whoever asked has died; it asks again.
+            other => unreachable!("not for the event log: {other:?}"),
+        }
+    }
+}
+
+impl EventLog {
+    /// Group commit: one fsync under way at a time.
+    fn sync(&mut self, out: &mut Outbox) {
+        if !std::mem::replace(&mut self.syncing, true) {
+            out.sync();
+        }
+    }
+
+    fn synced(&mut self, records: u64, out: &mut Outbox) {
+        while let Some((_, durable)) = self.awaiting.pop_front_if(|(number, _)| *number <= records)
+        {
+            match durable {
+                Durable::Logged { partition } => self.partitions[partition as usize].durable += 1,
+                Durable::Published { to, batch } => out.send(to, Wire::Published { batch }),
+                Durable::Committed { to, partition, next } => {
+                    out.send(to, Wire::Committed { partition, next })
+                }
+            }
+        }
+        self.syncing = false;
+        if !self.awaiting.is_empty() {
+            self.sync(out);
+        }
+    }
+}
+
+/// The partition of a user's events: by key, so that they stay in order.
+fn partition_of(event: SessionEvent) -> u32 {
+    let user = event.session().device.user;
+    (crate::jitter::mix(u64::from(user.0)) % u64::from(limits::LOG_PARTITIONS)) as u32
+}

@@ -1,0 +1,180 @@
+//! Facts that roles state for the history, in the order in which they became true.
+//!
+//! Checkers read these and nothing else, so the same checkers can judge the history of a live
+//! system. A note says what happened at the role that states it, never what it hopes of others.
+
+use crate::id::{
+    ConversationId, DeviceId, HostId, Incarnation, MessageId, Session, Stamp, Term, UserId,
+};
+use crate::node::CloseCause;
+use crate::wire::Rejection;
+use serde::Serialize;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, strum::IntoStaticStr)]
+#[strum(serialize_all = "kebab-case")]
+#[serde(rename_all = "kebab-case")]
+pub enum Note {
+    // Client.
+    /// A message is in the device's own durable outbox. Before that a crash may lose it without
+    /// a trace, so this is where the operation begins.
+    Invoked { op: u32, id: MessageId, conversation: ConversationId, answers: Option<MessageId> },
+    /// The device itself refused to take a message: it was never numbered, let alone sent.
+    Declined { op: u32, why: Rejection },
+    /// The sender was told that the message is accepted.
+    Accepted { id: MessageId, conversation: ConversationId, stamp: Stamp },
+    /// The sender was told that the message is not and never will be sent.
+    Failed { id: MessageId, why: Rejection },
+    /// The device took the message into its own store and shows it.
+    Shown { id: MessageId, conversation: ConversationId, stamp: Stamp },
+    /// A message that is shown already arrived again and was dropped.
+    DuplicateDropped { id: MessageId, stamp: Stamp },
+    /// Messages are missing before this place; the device asks for them.
+    GapNoticed { conversation: ConversationId, from: u64, head: u64 },
+    /// The device's connection is complete: the gateway welcomed it.
+    Connected { gateway: HostId, incarnation: Incarnation, epoch: u32 },
+    /// The device knows that its connection is gone.
+    Disconnected { epoch: u32, cause: Disconnect },
+    /// A connection attempt failed; the next one waits.
+    ConnectFailed { attempt: u32 },
+    /// A send was repeated under its id.
+    Resent { id: MessageId },
+
+    // Gateway.
+    /// This incarnation serves from now on.
+    Serving { incarnation: Incarnation },
+    /// A device's session is over at this gateway.
+    SessionEnded { session: Session, cause: SessionEnd },
+    /// An offer named a connection that is not here.
+    OfferFenced { device: DeviceId, epoch: u32 },
+    /// An offer exceeded what one connection may hold unacknowledged.
+    OfferBusy { device: DeviceId },
+    /// A device's route request was dropped: no router answered it or too many wait.
+    RouteDropped { id: MessageId },
+    /// This incarnation learned that it was declared dead, and closed its connections.
+    SteppedDown { incarnation: Incarnation },
+
+    // Router and worker.
+    /// Delivery did not succeed at once; the message waits in its pending row.
+    Parked { device: DeviceId, conversation: ConversationId, stamp: Stamp, why: Parking },
+    /// A message is offered again after an earlier attempt.
+    Redelivered { device: DeviceId, conversation: ConversationId, stamp: Stamp },
+    /// A row pointed to a connection that is not there; its eviction is asked for.
+    StaleRoute { session: Session },
+    /// An answer came after its attempt was over.
+    LateAnswer { device: DeviceId },
+
+    // Database.
+    /// The send transaction is durable.
+    Persisted { id: MessageId, conversation: ConversationId, stamp: Stamp },
+    /// A resend was recognised and got the original answer.
+    Deduplicated { id: MessageId, stamp: Stamp },
+    /// The device's cursor is durable: it holds everything before `next`.
+    Settled { device: DeviceId, conversation: ConversationId, next: u64 },
+    /// A lease ran out without an answer; the row is due again.
+    LeaseExpired { device: DeviceId, conversation: ConversationId, term: Term },
+    /// A settlement or release under a term that is no longer current.
+    StaleTerm { device: DeviceId, conversation: ConversationId, term: Term },
+
+    // Registry, consumer, cleaner.
+    RowWritten { session: Session },
+    RowRemoved { session: Session, why: Removal },
+    /// An event with an older epoch, or of a swept incarnation, changed nothing.
+    RowFenced { session: Session },
+    /// The consumer has applied the log up to here.
+    ConsumerApplied { partition: u32, next: u64 },
+    /// Two observers agree that this incarnation has been silent long enough.
+    DeclaredDead { gateway: HostId, incarnation: Incarnation },
+    /// The rows of that incarnation are gone.
+    Cleaned { gateway: HostId, incarnation: Incarnation, rows: u32 },
+
+    // Balancer.
+    /// The health check changed its mind about a gateway.
+    Health { gateway: HostId, healthy: bool },
+
+    // Presence.
+    PresenceChanged { user: UserId, status: Status },
+
+    // Any role with a disk.
+    /// The last record was half written; it and nothing else is gone.
+    TornRecord,
+}
+
+/// Why a device's connection ended, as the device knows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Disconnect {
+    Closed(CloseCause),
+    /// No answer to a heartbeat.
+    Silence,
+    Displaced,
+    /// The gateway asked it to go elsewhere.
+    GoneAway,
+    /// Its person switched the network off.
+    FlightMode,
+}
+
+/// Why a session ended at its gateway.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SessionEnd {
+    Closed(CloseCause),
+    /// No heartbeat.
+    Silence,
+    /// The device broke the protocol.
+    OutOfTurn,
+    /// A newer connection of the same device.
+    Displaced,
+    /// This gateway was declared dead.
+    SteppedDown,
+}
+
+/// Why a message stays in its pending row for now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Parking {
+    /// The registry has no row for the device.
+    NoSession,
+    /// The gateway's host is up but nothing listens there.
+    Refused,
+    /// The gateway has no such connection.
+    NotHere,
+    /// The connection is full.
+    Busy,
+    /// No answer: the device may have it or not. The lease decides when to try again.
+    NoAnswer,
+    /// The registry's host is up but nothing listens there.
+    RegistryDown,
+    /// The router had as many attempts under way as it may have.
+    Overload,
+}
+
+/// Why a registry row was removed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Removal {
+    /// Its own session closed.
+    Closed,
+    /// Its gateway answered "not here" or refused.
+    Evicted,
+    /// Its gateway's incarnation was declared dead, or is an earlier one.
+    Swept,
+}
+
+/// What others see of a user.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, strum::IntoStaticStr,
+)]
+#[strum(serialize_all = "kebab-case")]
+#[serde(rename_all = "kebab-case")]
+pub enum Status {
+    Online,
+    Away,
+    Offline,
+}
+
+impl Note {
+    /// The note's name as scenarios and reports write it: `parked`, `row-removed`.
+    pub fn name(&self) -> &'static str {
+        self.into()
+    }
+}

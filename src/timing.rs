@@ -1,0 +1,52 @@
+//! The times that a deployment chooses, and a scenario may set under `[timing]`.
+//!
+//! The defaults are those of the literature, made sound where the literature is not: each says
+//! which. Times that follow from the protocol itself are constants in [`crate::limits`].
+
+use serde::{Deserialize, Serialize};
+use std::time::Duration;
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
+pub struct Timing {
+    /// A device sends a heartbeat this often. The literature's 30 s: phones sleep, NATs forget
+    /// idle connections after a minute or more.
+    #[serde(with = "humantime_serde")]
+    pub heartbeat: Duration,
+    /// A device gives its connection up when a heartbeat is unanswered for this long.
+    #[serde(with = "humantime_serde")]
+    pub heartbeat_wait: Duration,
+    /// A gateway gives a connection up after this much silence: two heartbeats and a slow round
+    /// trip, so that one lost heartbeat costs nothing.
+    #[serde(with = "humantime_serde")]
+    pub silence: Duration,
+    /// The cleaner removes the rows of a gateway that has been silent for this long. The
+    /// literature's 45 s.
+    #[serde(with = "humantime_serde")]
+    pub clean_after: Duration,
+    /// The registry consumer applies an entry no earlier than this after the log took it: how far
+    /// it lags. Zero when it keeps up.
+    #[serde(with = "humantime_serde")]
+    pub consumer_lag: Duration,
+    /// Seen less than this ago is online. Twice the heartbeat and slack, not the literature's
+    /// 30 s: with a limit equal to the heartbeat a healthy user flaps.
+    #[serde(with = "humantime_serde")]
+    pub online: Duration,
+    /// Seen longer ago than this is offline; in between is away. The literature's 5 min.
+    #[serde(with = "humantime_serde")]
+    pub offline: Duration,
+}
+
+impl Default for Timing {
+    fn default() -> Self {
+        Self {
+            heartbeat: Duration::from_secs(30),
+            heartbeat_wait: Duration::from_secs(10),
+            silence: Duration::from_secs(75),
+            clean_after: Duration::from_secs(45),
+            consumer_lag: Duration::ZERO,
+            online: Duration::from_secs(75),
+            offline: Duration::from_secs(300),
+        }
+    }
+}

@@ -1,0 +1,64 @@
+//! The delivery worker: takes due rows from the database and attempts them again.
+//!
+//! It asks the database for claims and runs each as a [`crate::delivery`] attempt, exactly as a
+//! router does its first. It never decides that a message is undeliverable, and keeps nothing: the
+//! lease on a row is all the state that survives it.
+
+use crate::delivery::Deliveries;
+use crate::directory::Directory;
+use crate::limits;
+use crate::node::{Event, Outbox, Role, Timer};
+use crate::time::Now;
+use crate::wire::Wire;
+use std::sync::Arc;
+
+/// What a worker is told at boot.
+#[derive(Clone, Debug)]
+pub struct Config {
+    pub directory: Arc<Directory>,
+    /// One number drawn by the shell, for jittered waits.
+    pub entropy: u64,
+}
+
+#[derive(Clone, Debug)]
+pub struct Worker {
+    directory: Arc<Directory>,
+    deliveries: Deliveries,
+}
+
+impl Worker {
+    pub fn boot(config: Config) -> Self {
+        let deliveries = Deliveries::new(config.directory.clone(), config.entropy);
+        Self { directory: config.directory, deliveries }
+    }
+
+    fn claim(&self, out: &mut Outbox) {
+        let room = limits::ATTEMPTS_MAX.saturating_sub(self.deliveries.len());
+        let most = limits::CLAIM_ROWS_MAX.min(room as u32);
+        if most > 0 {
+            out.send(self.directory.database, Wire::Claim { most });
+        }
+    }
+}
+
+impl Role for Worker {
+    fn step(&mut self, now: Now, event: Event, out: &mut Outbox) {
+        match event {
+            // Asking is itself repeated: an answer that never comes costs one poll.
+            Event::Booted | Event::Fired(Timer::Poll) => {
+                self.claim(out);
+                out.set_timer(Timer::Poll, limits::WORKER_POLL);
+            }
+            Event::Received { wire: Wire::Claimed { claims }, .. } => {
+                let full = claims.len() == limits::CLAIM_ROWS_MAX as usize;
+                for claim in claims {
+                    self.deliveries.begin(claim, out);
+                }
+                if full {
+                    self.claim(out);
+                }
+            }
+            other => self.deliveries.step(now, other, out),
+        }
+    }
+}
