@@ -1,1 +1,7 @@
-fn main(){}
+//! `courier`: run seeded fault scenarios, sweep seeds, replay and explain what failed.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    courier_sim::cli::main()
+}

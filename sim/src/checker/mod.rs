@@ -15,6 +15,8 @@ mod presence;
 mod sequence;
 mod stale_bound;
 
+pub use liveness::drain;
+
 use crate::history::History;
 use courier::id::{DeviceId, MessageId};
 use courier::timing::Timing;

@@ -66,7 +66,7 @@ enum Mail {
     Timer(Timer, u64),
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 struct Host<R> {
     machine: Machine,
     powered: bool,
@@ -96,7 +96,7 @@ enum Due {
     Synced { host: HostId, boots: u32, records: u64 },
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct World<C: Crew> {
     crew: C,
     now: u64,

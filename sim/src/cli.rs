@@ -1,0 +1,138 @@
+//! The command line: `courier run | sweep | replay | twice | scenarios`.
+//!
+//! Exit status: 0 valid, 1 invalid, 2 unknown, 64 a scenario or an argument is wrong, 70 the
+//! testbed itself failed, 71 not deterministic. With `--json` standard output holds JSON and
+//! nothing else; whatever else is to be said goes to standard error.
+
+mod replay;
+mod run;
+mod scenarios;
+mod sweep;
+mod terminal;
+mod twice;
+
+use crate::document::Problem;
+use clap::{Parser, Subcommand};
+use std::io;
+use std::process::ExitCode;
+
+/// The scenario that runs when none is named.
+const CANONICAL: &str = "server-7-dies";
+
+/// The seed that runs when none is given.
+const DEFAULT_SEED: u64 = 1;
+
+/// The commit that this program was built from.
+pub const COMMIT: &str = env!("COURIER_COMMIT");
+
+#[derive(Debug, Parser)]
+#[command(
+    name = "courier",
+    version,
+    about = "Runs a chat-delivery fleet on a simulated network and clock, breaks it on a seeded \
+             schedule, and judges from the history whether any acknowledged message was lost, \
+             shown twice or out of order.",
+    after_help = "Without a command, the canonical story runs: server 7 dies at T=0.\n\n\
+                  Example: courier run server-7-dies --seed 42"
+)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Option<Subcommands>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Subcommands {
+    /// Run one scenario with one seed and tell its story
+    Run(run::RunArguments),
+    /// Run scenarios with many seeds and report every failure
+    Sweep(sweep::SweepArguments),
+    /// Run a plan or a saved failure again, exactly
+    Replay(replay::ReplayArguments),
+    /// Run one seed in two fresh processes and name the first event that differs
+    Twice(twice::TwiceArguments),
+    /// List the built-in scenarios, or show one
+    Scenarios(scenarios::ScenariosArguments),
+}
+
+/// Why a command did not come to a verdict.
+#[derive(Debug)]
+pub enum Stop {
+    /// An argument, a scenario or a file is wrong.
+    Usage(Box<Problem>),
+    /// Whoever read standard output has left: nobody is waiting for the rest.
+    NobodyReads,
+    /// The testbed itself failed.
+    Harness(String),
+    NotDeterministic,
+}
+
+impl From<Problem> for Stop {
+    fn from(problem: Problem) -> Self {
+        Stop::Usage(Box::new(problem))
+    }
+}
+
+impl Stop {
+    /// A failure to write to standard output or to a file.
+    pub fn writing(name: &str, cause: &io::Error) -> Self {
+        if cause.kind() == io::ErrorKind::BrokenPipe {
+            return Stop::NobodyReads;
+        }
+        let help = match cause.kind() {
+            io::ErrorKind::StorageFull => "free some space; what was written before is still there",
+            io::ErrorKind::NotFound => "make the folder first",
+            io::ErrorKind::PermissionDenied => "choose a place that may be written to",
+            _ => "choose another place",
+        };
+        Problem::whole(name, format!("cannot be written: {cause}"), help).into()
+    }
+}
+
+pub fn main() -> ExitCode {
+    log_to_standard_error();
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(refused) => {
+            // Help and version are answers; everything else is a wrong argument.
+            let status = if refused.use_stderr() { 64 } else { 0 };
+            return match refused.print() {
+                Ok(()) => ExitCode::from(status),
+                Err(_) => ExitCode::SUCCESS,
+            };
+        }
+    };
+    let canonical = || Subcommands::Run(run::RunArguments::canonical());
+    let done = match arguments.command.unwrap_or_else(canonical) {
+        Subcommands::Run(arguments) => run::main(&arguments),
+        Subcommands::Sweep(arguments) => sweep::main(&arguments),
+        Subcommands::Replay(arguments) => replay::main(&arguments),
+        Subcommands::Twice(arguments) => twice::main(&arguments),
+        Subcommands::Scenarios(arguments) => scenarios::main(&arguments),
+    };
+    match done {
+        Ok(status) => ExitCode::from(status),
+        Err(Stop::NobodyReads) => ExitCode::SUCCESS,
+        Err(Stop::NotDeterministic) => ExitCode::from(71),
+        Err(Stop::Usage(problem)) => {
+            terminal::complain(*problem);
+            ExitCode::from(64)
+        }
+        Err(Stop::Harness(what)) => {
+            eprintln!("courier: the testbed failed: {what}");
+            ExitCode::from(70)
+        }
+    }
+}
+
+/// `RUST_LOG` chooses what is logged: `info` what roles note, `debug` also what happens to them,
+/// `trace` also what they do. Without it nothing is, and the hot path does not pay for it.
+fn log_to_standard_error() {
+    use tracing_subscriber::EnvFilter;
+    let Ok(filter) = EnvFilter::try_from_default_env() else { return };
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_timer(crate::trace::SimulatedTime)
+        .with_target(false)
+        .with_writer(io::stderr)
+        .init();
+}

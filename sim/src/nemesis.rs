@@ -1,0 +1,263 @@
+//! The nemesis: draws random faults and writes them into a plan, and carries out a plan's faults.
+//!
+//! Drawn once, when the plan is written; a run applies what stands there. Every seed draws for
+//! itself which kinds are on and how often (swarm testing), every fault lasts long enough to
+//! matter, and an atlas says what may not be down at the same time, so that a failure is a bug and
+//! not an unfair fault.
+
+use crate::cast::{Cast, Part};
+use crate::document::Fault as Impossible;
+use crate::place;
+use crate::plan::{Fault, Kind, Plan, hosts_named};
+use crate::seed::Seed;
+use crate::span::{At, Share, Span};
+use crate::world::net::{Effect, RuleId, hosts};
+use crate::world::{Crew, World};
+use courier::id::HostId;
+use rand::Rng;
+use rand::seq::IndexedRandom;
+use serde::Deserialize;
+use std::time::Duration;
+use strum::IntoEnumIterator;
+
+/// `[nemesis]` of a scenario.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct NemesisSpec {
+    /// Mean time between two faults.
+    pub every: Span,
+    /// Shortest and longest time that a fault lasts.
+    #[serde(default = "default_lasts")]
+    pub lasts: [Span; 2],
+    /// A host is left alone for this long after a fault has ended.
+    #[serde(default = "default_stable")]
+    pub stable: Span,
+    /// Kinds that may be drawn; all of them if not given.
+    #[serde(default)]
+    pub kinds: Vec<Kind>,
+    /// The share of the kinds that one seed has on: each seed draws its own.
+    #[serde(default = "default_on")]
+    pub on: Share,
+}
+
+fn default_lasts() -> [Span; 2] {
+    [Span::from_secs(2), Span::from_secs(40)]
+}
+
+fn default_stable() -> Span {
+    Span::from_secs(10)
+}
+
+fn default_on() -> Share {
+    Share(600_000)
+}
+
+/// A drawn fault's time on a host, for the atlas.
+struct Busy {
+    hosts: Vec<HostId>,
+    from: i64,
+    until: i64,
+    downs: bool,
+}
+
+pub fn write(spec: &NemesisSpec, seed: Seed, plan: &mut Plan) -> Result<(), Impossible> {
+    let refuse = |key: &str, what: &str, help: &str| {
+        Err(Impossible::new(place!["nemesis", key], what, help))
+    };
+    if spec.every.nanos() == 0 {
+        return refuse("every", "faults without a pause between them", "write a time above 0");
+    }
+    if spec.lasts[0] > spec.lasts[1] {
+        return refuse("lasts", "the shortest is longer than the longest", "swap them");
+    }
+    let cast = plan.cast();
+    let mut rng = seed.generator("nemesis", 0);
+    let all: Vec<Kind> =
+        if spec.kinds.is_empty() { Kind::iter().collect() } else { spec.kinds.clone() };
+    let mut on: Vec<Kind> =
+        all.iter().copied().filter(|_| rng.random_range(0..1_000_000) < spec.on.0).collect();
+    if on.is_empty() {
+        on.push(*all.choose(&mut rng).expect("there are kinds"));
+    }
+    let mut busy: Vec<Busy> = Vec::new();
+    let end = plan.duration.nanos() as i64;
+    let mut at = 0.0;
+    loop {
+        at += -libm::log(1.0 - rng.random::<f64>()) * spec.every.0.as_secs_f64();
+        let begins = (at * 1e9) as i64;
+        if begins >= end {
+            return Ok(());
+        }
+        let kind = *on.choose(&mut rng).expect("some kind is on");
+        let lasts = rng.random_range(spec.lasts[0].nanos()..=spec.lasts[1].nanos());
+        let ends = begins.saturating_add_unsigned(lasts);
+        let fault = draw_fault(kind, begins, lasts, &cast, &mut rng);
+        let touched = Busy {
+            hosts: fault.hosts(&cast),
+            from: begins,
+            until: ends.saturating_add_unsigned(spec.stable.nanos()),
+            downs: matches!(kind, Kind::Crash | Kind::PowerCut | Kind::Pause),
+        };
+        if is_fair(&touched, &busy, &cast) {
+            plan.fault.push(fault);
+            busy.push(touched);
+        }
+    }
+}
+
+/// A random fault of a kind. Draws the same count of numbers whatever it draws.
+fn draw_fault(kind: Kind, begins: i64, lasts: u64, cast: &Cast, rng: &mut impl Rng) -> Fault {
+    let servers: Vec<HostId> = cast
+        .hosts()
+        .filter(|(_, part)| !matches!(part, Part::Client(_)))
+        .map(|(host, _)| host)
+        .collect();
+    let clients: Vec<HostId> = cast.devices().map(|(host, _)| host).collect();
+    let among = |hosts: &[HostId], rng: &mut dyn rand::RngCore| {
+        let at = (u64::from(rng.next_u32()) * hosts.len() as u64 >> 32) as usize;
+        cast.name(hosts[at]).to_owned()
+    };
+    // One fault in four befalls somebody's phone.
+    let phone = rng.random_range(0..4) == 0;
+    let one = among(if phone { &clients } else { &servers }, rng);
+    let other = among(&servers, rng);
+    let strength = rng.random_range(1..=100_u32);
+    let mut fault = Fault {
+        kind,
+        at: At(begins),
+        lasts: Some(Span(Duration::from_nanos(lasts))),
+        permanent: false,
+        target: Vec::new(),
+        from: Vec::new(),
+        to: Vec::new(),
+        by: None,
+        share: None,
+        ppm: None,
+    };
+    let millis = |count: u32| Some(At(i64::from(count) * 1_000_000));
+    match kind {
+        Kind::Crash | Kind::PowerCut | Kind::Pause => fault.target = vec![one],
+        Kind::ClockStep => {
+            fault.target = vec![one];
+            // Up to a minute and a half, either way.
+            let by = i64::from(strength) * 900_000_000;
+            fault.by = Some(At(if rng.random() { by } else { -by }));
+        }
+        Kind::ClockDrift => {
+            fault.target = vec![one];
+            let ppm = i64::from(strength) * 500;
+            fault.ppm = Some(if rng.random() { ppm } else { -ppm });
+        }
+        Kind::Partition | Kind::OneWay => {
+            fault.from = vec![one];
+            fault.to = if strength <= 50 { vec!["*".to_owned()] } else { vec![other] };
+        }
+        Kind::Slow => {
+            (fault.from, fault.to) = (vec![one], vec!["*".to_owned()]);
+            fault.by = millis(strength * 30);
+        }
+        Kind::Loss => {
+            (fault.from, fault.to) = (vec![one], vec!["*".to_owned()]);
+            fault.share = Some(Share(strength * 6_000));
+        }
+        Kind::Duplicate => {
+            (fault.from, fault.to) = (vec![one], vec!["*".to_owned()]);
+            fault.share = Some(Share(strength * 5_000));
+        }
+        Kind::Reorder => {
+            (fault.from, fault.to) = (vec![one], vec!["*".to_owned()]);
+            fault.share = Some(Share(strength * 5_000));
+            fault.by = millis(strength * 20);
+        }
+    }
+    fault
+}
+
+/// The atlas: a host has one fault at a time, and of the hosts of one kind that can stand in for
+/// each other (servers, apps, workers, monitors), half stay up.
+fn is_fair(new: &Busy, busy: &[Busy], cast: &Cast) -> bool {
+    let overlapping = || busy.iter().filter(|old| old.from < new.until && new.from < old.until);
+    if overlapping().any(|old| old.hosts.iter().any(|host| new.hosts.contains(host))) {
+        return false;
+    }
+    if !new.downs {
+        return true;
+    }
+    new.hosts.iter().all(|host| {
+        let part = cast.part(*host);
+        let peers = cast.hosts().filter(|(_, other)| *other == part).count();
+        let down = overlapping()
+            .filter(|old| old.downs)
+            .flat_map(|old| &old.hosts)
+            .filter(|other| cast.part(**other) == part)
+            .count();
+        matches!(part, Part::Client(_)) || peers == 1 || (down + 1) * 2 <= peers
+    })
+}
+
+/// What a fault that began must undo.
+#[derive(Clone, Debug, Default)]
+pub struct Undo {
+    rules: Vec<RuleId>,
+}
+
+/// Begins a fault: calls the world's verbs.
+pub fn begin<C: Crew>(fault: &Fault, cast: &Cast, world: &mut World<C>) -> Undo {
+    let named = |names: &[String]| -> Vec<HostId> {
+        names.iter().flat_map(|name| hosts_named(name, cast)).collect()
+    };
+    let target = named(&fault.target);
+    let by = fault.by.unwrap_or_default().0;
+    let share = fault.share.unwrap_or_default().0;
+    let wait = Duration::from_nanos(by.unsigned_abs());
+    let effect = match fault.kind {
+        Kind::Crash => return each(&target, |host| world.crash(host)),
+        Kind::PowerCut => return each(&target, |host| world.power_cut(host)),
+        Kind::Pause => return each(&target, |host| world.pause(host)),
+        Kind::ClockStep => return each(&target, |host| world.step_clock(host, by)),
+        Kind::ClockDrift => {
+            let ppm = fault.ppm.unwrap_or_default();
+            return each(&target, |host| world.drift_clock(host, ppm));
+        }
+        Kind::Partition | Kind::OneWay => Effect::Cut,
+        Kind::Slow => Effect::Slow(wait),
+        Kind::Loss => Effect::Loss(share),
+        Kind::Duplicate => Effect::Duplicate(share),
+        Kind::Reorder => Effect::Reorder(share, wait),
+    };
+    let (from, to) = (hosts(named(&fault.from)), hosts(named(&fault.to)));
+    let mut rules = vec![world.impose(from.clone(), to.clone(), effect)];
+    if fault.kind != Kind::OneWay {
+        rules.push(world.impose(to, from, effect));
+    }
+    Undo { rules }
+}
+
+/// Ends a fault that began.
+pub fn end<C: Crew>(fault: &Fault, undo: Undo, cast: &Cast, world: &mut World<C>) {
+    if fault.permanent {
+        return;
+    }
+    let target: Vec<HostId> =
+        fault.target.iter().flat_map(|name| hosts_named(name, cast)).collect();
+    for host in target {
+        match fault.kind {
+            Kind::Crash | Kind::PowerCut => world.start(host),
+            Kind::Pause => world.resume(host),
+            Kind::ClockStep => world.step_clock(host, -fault.by.unwrap_or_default().0),
+            Kind::ClockDrift => world.drift_clock(host, 0),
+            Kind::Partition
+            | Kind::OneWay
+            | Kind::Slow
+            | Kind::Loss
+            | Kind::Duplicate
+            | Kind::Reorder => {}
+        }
+    }
+    undo.rules.into_iter().for_each(|rule| world.lift(rule));
+}
+
+fn each(target: &[HostId], mut verb: impl FnMut(HostId)) -> Undo {
+    target.iter().for_each(|host| verb(*host));
+    Undo::default()
+}

@@ -1,0 +1,503 @@
+//! A run: a plan becomes a history.
+//!
+//! The runner owns a world and an agenda: when which host starts, which fault begins and ends,
+//! which operation is due. It applies each at its time and lets the world do the rest. It is a
+//! value like the world, so a run can be cloned at any point and both go on identically.
+//!
+//! Every run is shelled in a madsim runtime of its own, on a thread of its own, whose clock follows
+//! the world's: should any dependency reach for the time, entropy or a hash seed, it gets the same
+//! for the same seed.
+
+use crate::cast::{Cast, Part};
+use crate::document::Problem;
+use crate::fleet::Fleet;
+use crate::history::{Entry, Fact, History, Phase};
+use crate::input::latency_matrix::{self, LatencyMatrix};
+use crate::nemesis::{self, Undo};
+use crate::plan::{Deed, DelaySpec, InputFile, LinkSpec, Op, Plan};
+use crate::seed::Seed;
+use crate::trace::Names;
+use crate::world::latency::Latency;
+use crate::world::net::{Matrix, Net, Profile};
+use crate::world::{Crew, Machine, World};
+use courier::id::{ConversationId, HostId, MessageId};
+use courier::jitter;
+use courier::node::{Command, Draft};
+use courier::note::Note;
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::Write;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Something that the plan does to the world.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Item {
+    Start(HostId),
+    FaultBegins(usize),
+    FaultEnds(usize),
+    Op(usize),
+    Heal,
+}
+
+/// After everything has drained, a run goes on for this long: a duplicate or a flap that recovery
+/// causes late would otherwise be missed.
+const SETTLE: Duration = Duration::from_secs(30);
+
+/// A plan being run.
+#[derive(Clone)]
+pub struct Runner<C: Crew> {
+    plan: Arc<Plan>,
+    cast: Arc<Cast>,
+    pub world: World<C>,
+    agenda: BTreeMap<(u64, u32), Item>,
+    agenda_made: u32,
+    active: BTreeMap<usize, Undo>,
+    /// Facts up to here have been looked at.
+    looked: usize,
+    messages: Messages,
+    backlog: Backlog,
+    healed_at: Option<u64>,
+    drained_at: Option<u64>,
+}
+
+/// Which operation became which message, and what waits for it.
+#[derive(Clone, Debug, Default)]
+struct Messages {
+    op_of: BTreeMap<MessageId, usize>,
+    id_of: BTreeMap<usize, MessageId>,
+    /// Operations that wait for a message to be shown on a host.
+    waiting: BTreeMap<(usize, HostId), Vec<usize>>,
+}
+
+/// What is still to be done, followed fact by fact.
+#[derive(Clone, Debug, Default)]
+struct Backlog {
+    unanswered: BTreeSet<MessageId>,
+    unseen: BTreeMap<MessageId, u32>,
+    seen_early: BTreeMap<MessageId, u32>,
+}
+
+impl Backlog {
+    fn take(&mut self, note: &Note, cast: &Cast) {
+        match note {
+            Note::Invoked { id, .. } => {
+                self.unanswered.insert(*id);
+            }
+            Note::Failed { id, .. } => {
+                self.unanswered.remove(id);
+            }
+            Note::Accepted { id, conversation, .. } => {
+                if self.unanswered.remove(id) {
+                    let early = self.seen_early.remove(id).unwrap_or(0);
+                    let rest = (audience_len(cast, *conversation)).saturating_sub(early);
+                    if rest > 0 {
+                        self.unseen.insert(*id, rest);
+                    }
+                }
+            }
+            Note::Shown { id, .. } => match self.unseen.get_mut(id) {
+                Some(rest) if *rest > 1 => *rest -= 1,
+                Some(_) => {
+                    self.unseen.remove(id);
+                }
+                None if self.unanswered.contains(id) => {
+                    *self.seen_early.entry(*id).or_default() += 1;
+                }
+                None => {}
+            },
+            _ => {}
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.unanswered.is_empty() && self.unseen.is_empty()
+    }
+}
+
+fn audience_len(cast: &Cast, conversation: ConversationId) -> u32 {
+    cast.audience(conversation).len() as u32
+}
+
+impl Runner<Fleet> {
+    /// A courier fleet, ready to run this plan.
+    pub fn new(plan: Arc<Plan>) -> Result<Self, Problem> {
+        let cast = Arc::new(plan.cast());
+        let seed = Seed(plan.seed);
+        let fleet = Fleet::new(cast.clone(), plan.timing.clone(), plan.fleet.balance, seed);
+        Self::with_crew(plan, cast, fleet)
+    }
+}
+
+impl<C: Crew> Runner<C> {
+    /// The same with another crew: how tests plant bugs.
+    pub fn with_crew(plan: Arc<Plan>, cast: Arc<Cast>, crew: C) -> Result<Self, Problem> {
+        let seed = Seed(plan.seed);
+        let (net, machines) = place_hosts(&plan, &cast, seed)?;
+        let mut world = World::new(seed, crew, machines, net);
+        world.trace.set_names(Names {
+            hosts: cast.names().to_vec(),
+            users: cast.user_names().to_vec(),
+            zero: plan.zero(),
+        });
+        let mut runner = Self {
+            cast,
+            world,
+            agenda: BTreeMap::new(),
+            agenda_made: 0,
+            active: BTreeMap::new(),
+            looked: 0,
+            messages: Messages::default(),
+            backlog: Backlog::default(),
+            healed_at: None,
+            drained_at: None,
+            plan,
+        };
+        runner.write_agenda(seed);
+        Ok(runner)
+    }
+
+    fn write_agenda(&mut self, seed: Seed) {
+        let plan = self.plan.clone();
+        let cast = self.cast.clone();
+        let arrivals = seed.stream("run.arrivals");
+        for (host, part) in cast.hosts() {
+            let at = match part {
+                Part::Client(_) => {
+                    let draw = arrivals.draw(u64::from(host.0), 0);
+                    jitter::up_to(plan.fleet.arrive.0, draw, 0).as_nanos() as u64
+                }
+                _ => 0,
+            };
+            self.note_down(at, Item::Start(host));
+        }
+        let (zero, heal) = (plan.zero(), plan.heal_at());
+        for (number, fault) in plan.fault.iter().enumerate() {
+            let begins = fault.at.since_start(zero);
+            self.note_down(begins, Item::FaultBegins(number));
+            if let Some(lasts) = fault.lasts {
+                let ends = begins.saturating_add(lasts.nanos()).min(heal);
+                self.note_down(ends, Item::FaultEnds(number));
+            }
+        }
+        for (number, op) in plan.op.iter().enumerate() {
+            match (&op.at, &op.when) {
+                (Some(at), _) => self.note_down(at.since_start(zero), Item::Op(number)),
+                (None, Some(trigger)) => {
+                    let shown = plan.op.iter().position(|other| other.name == trigger.shown);
+                    let host = cast.host(&trigger.to);
+                    if let (Some(shown), Some(host)) = (shown, host) {
+                        self.messages.waiting.entry((shown, host)).or_default().push(number);
+                    }
+                }
+                (None, None) => unreachable!("a valid plan's operation has a time or a trigger"),
+            }
+        }
+        self.note_down(heal, Item::Heal);
+    }
+
+    fn note_down(&mut self, at: u64, item: Item) {
+        self.agenda.insert((at, self.agenda_made), item);
+        self.agenda_made += 1;
+    }
+
+    /// Does the next thing, of the plan or of the world. Returns false when the run is over.
+    pub fn step(&mut self) -> bool {
+        let end = self.end_at();
+        let planned = self.agenda.first_key_value().map(|((at, _), _)| *at);
+        let world = self.world.next_at();
+        // At one instant the plan acts first: a fault at T=20 precedes what happens at T=20.
+        match (planned, world) {
+            (Some(at), next) if next.is_none_or(|next| at <= next) && at <= end => {
+                let ((at, _), item) = self.agenda.pop_first().expect("just seen");
+                self.world.advance_to(at.max(self.world.now()));
+                self.carry_out(item);
+            }
+            (_, Some(next)) if next <= end => {
+                self.world.step();
+            }
+            _ => return false,
+        }
+        self.look();
+        !self.world.panicked()
+    }
+
+    /// When the run ends at the latest, by what is known now.
+    fn end_at(&self) -> u64 {
+        let latest = self.plan.heal_at() + self.plan.quiesce.nanos();
+        match self.drained_at {
+            Some(at) => latest.min(at + SETTLE.as_nanos() as u64),
+            None => latest,
+        }
+    }
+
+    fn carry_out(&mut self, item: Item) {
+        let plan = self.plan.clone();
+        match item {
+            Item::Start(host) => self.world.start(host),
+            Item::FaultBegins(number) => {
+                self.note_fault(number, Phase::Begins);
+                let undo = nemesis::begin(&plan.fault[number], &self.cast, &mut self.world);
+                self.active.insert(number, undo);
+            }
+            Item::FaultEnds(number) => self.end_fault(number),
+            Item::Op(number) => self.perform(number),
+            Item::Heal => {
+                for number in self.active.keys().copied().collect::<Vec<_>>() {
+                    self.end_fault(number);
+                }
+                let at = self.world.now();
+                self.world.facts.push(Entry { at, fact: Fact::Healed });
+                self.healed_at = Some(at);
+            }
+        }
+    }
+
+    fn end_fault(&mut self, number: usize) {
+        let fault = &self.plan.clone().fault[number];
+        if let Some(undo) = self.active.remove(&number) {
+            nemesis::end(fault, undo, &self.cast, &mut self.world);
+            if !fault.permanent {
+                self.note_fault(number, Phase::Ends);
+            }
+        }
+    }
+
+    fn note_fault(&mut self, number: usize, phase: Phase) {
+        let fault = &self.plan.fault[number];
+        let (kind, hosts) = (fault.kind.name().to_owned(), fault.hosts(&self.cast));
+        let fact = Fact::Fault { number, phase, kind, hosts };
+        self.world.facts.push(Entry { at: self.world.now(), fact });
+    }
+
+    fn perform(&mut self, number: usize) {
+        let op = &self.plan.clone().op[number];
+        let host = self.cast.host(&op.from).expect("a valid plan names its hosts");
+        let command = match op.deed {
+            Deed::Send => Command::Send(self.draft(number, op)),
+            Deed::GoOffline => Command::GoOffline,
+            Deed::GoOnline => Command::GoOnline,
+        };
+        // A phone that is off takes no orders; its person does nothing then.
+        self.world.command(host, command);
+    }
+
+    fn draft(&self, number: usize, op: &Op) -> Draft {
+        let to = op.to.as_deref().unwrap_or_default();
+        let from = self.cast.host(&op.from).and_then(|host| self.cast.device_at(host));
+        let author = from.expect("a valid plan's sender is a device").user;
+        let conversation = match self.cast.group(to) {
+            Some(group) => group,
+            None => {
+                let user = self.cast.user(to).expect("a valid plan's recipient exists");
+                ConversationId::between(author, user)
+            }
+        };
+        let answered = op.answers.as_ref();
+        let answers = answered
+            .and_then(|name| self.plan.op.iter().position(|other| other.name == *name))
+            .and_then(|at| self.messages.id_of.get(&at).copied());
+        let body = op.body.clone().unwrap_or_else(|| format!("{} to {to}", op.name));
+        Draft { op: number as u32, conversation, body: body.into(), answers }
+    }
+
+    /// Looks at the facts since the last look: triggers fire, the backlog shrinks.
+    fn look(&mut self) {
+        while let Some(entry) = self.world.facts.get(self.looked) {
+            self.looked += 1;
+            let Fact::Noted { host, note } = entry.fact else { continue };
+            let at = entry.at;
+            self.backlog.take(&note, &self.cast);
+            match note {
+                Note::Invoked { op, id, .. } => {
+                    self.messages.op_of.insert(id, op as usize);
+                    self.messages.id_of.insert(op as usize, id);
+                }
+                Note::Shown { id, .. } => {
+                    let op = self.messages.op_of.get(&id).copied();
+                    let due = op.and_then(|op| self.messages.waiting.remove(&(op, host)));
+                    for number in due.into_iter().flatten() {
+                        let delay = self.plan.op[number].delay.unwrap_or_default();
+                        self.note_down(at + delay.nanos(), Item::Op(number));
+                    }
+                }
+                _ => {}
+            }
+        }
+        if self.healed_at.is_some() && self.agenda.is_empty() {
+            // Answers may still be written while the fleet drains; then it has not drained.
+            if !self.backlog.is_empty() {
+                self.drained_at = None;
+            } else if self.drained_at.is_none() {
+                self.drained_at = Some(self.world.now());
+            }
+        }
+    }
+
+    /// What the run has left behind.
+    pub fn finish(mut self) -> Outcome {
+        let end = if self.world.panicked() { self.world.now() } else { self.end_at() };
+        let mut history = History::new(self.cast);
+        history.entries = std::mem::take(&mut self.world.facts);
+        history.end = end;
+        Outcome {
+            history,
+            digest: self.world.trace.digest(),
+            events: self.world.events(),
+            ops: self.messages.id_of,
+        }
+    }
+}
+
+/// What a run has left behind.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    pub history: History,
+    pub digest: u64,
+    /// How many times a role was stepped.
+    pub events: u64,
+    /// Which message each operation of the plan became.
+    pub ops: BTreeMap<usize, MessageId>,
+}
+
+/// Zones of the network.
+const CLIENTS: u8 = 0;
+const SERVERS: u8 = 1;
+
+fn place_hosts(plan: &Plan, cast: &Cast, seed: Seed) -> Result<(Net, Vec<Machine>), Problem> {
+    let profile = |link: LinkSpec| Profile {
+        latency: Latency::log_normal(link.median.0, link.p99.0),
+        loss: link.loss.0,
+        duplicate: link.duplicate.0,
+    };
+    let delay = |spec: DelaySpec| Latency::log_normal(spec.median.0, spec.p99.0);
+    let (client, backbone) = (profile(plan.network.client), profile(plan.network.backbone));
+    // Devices talk to servers only; their zone's own profile is never used.
+    let profiles = vec![client.clone(), client.clone(), client, backbone];
+    let mut net = Net::new(seed, 2, profiles);
+    let sites = match &plan.network.latency_matrix {
+        Some(input) => {
+            let matrix = load_matrix(input)?;
+            let sites = matrix.sites;
+            net.set_matrix(Matrix { delays: matrix.one_way_ns });
+            sites as u64
+        }
+        None => 1,
+    };
+    let site_of = seed.stream("run.sites");
+    let servers_site = site_of.draw(u64::MAX, 0) % sites;
+    let (fsync, client_fsync) = (delay(plan.network.fsync), delay(plan.network.client_fsync));
+    let machine = |(host, part): (HostId, Part)| match part {
+        Part::Client(_) => Machine {
+            zone: CLIENTS,
+            site: (site_of.draw(u64::from(host.0), 0) % sites) as u16,
+            fsync: client_fsync.clone(),
+        },
+        _ => Machine { zone: SERVERS, site: servers_site as u16, fsync: fsync.clone() },
+    };
+    Ok((net, cast.hosts().map(machine).collect()))
+}
+
+/// Reads the matrix that a plan refers to, if it is still the one that it was written with.
+fn load_matrix(input: &InputFile) -> Result<LatencyMatrix, Problem> {
+    let matrix = latency_matrix::read(Path::new(&input.path))?;
+    let checksum = format!("{:016x}", matrix.checksum);
+    if checksum != input.checksum {
+        let what = format!("has the checksum {checksum}, but the plan wants {}", input.checksum);
+        let help = "give the file that the plan was written with";
+        return Err(Problem::whole(&input.path, what, help));
+    }
+    Ok(matrix)
+}
+
+/// Runs a plan to its end, in a shell of its own.
+pub fn run(plan: Arc<Plan>) -> Result<Outcome, Problem> {
+    let runner = Runner::new(plan)?;
+    Ok(execute(runner))
+}
+
+/// The same, writing a line for everything that happens. Fails if the lines cannot be written.
+pub fn run_traced(plan: Arc<Plan>, to: Box<dyn Write + Send>) -> Result<Outcome, TraceError> {
+    let mut runner = Runner::new(plan).map_err(TraceError::Problem)?;
+    runner.world.trace.keep_lines();
+    let failed = Arc::new(std::sync::Mutex::new(None));
+    let sink = Sink { to, failed: failed.clone() };
+    let outcome = in_shell(runner, Some(sink));
+    match failed.lock().expect("a run's thread has ended").take() {
+        Some(cause) => Err(TraceError::Write(cause)),
+        None => Ok(outcome),
+    }
+}
+
+/// Why a traced run has no outcome.
+#[derive(Debug)]
+pub enum TraceError {
+    Problem(Problem),
+    Write(std::io::Error),
+}
+
+struct Sink {
+    to: Box<dyn Write + Send>,
+    failed: Arc<std::sync::Mutex<Option<std::io::Error>>>,
+}
+
+/// Runs a runner to its end, in a shell of its own.
+pub fn execute<C>(runner: Runner<C>) -> Outcome
+where
+    C: Crew + Send + 'static,
+    C::Role: Send,
+{
+    in_shell(runner, None)
+}
+
+/// Runs to the end on a fresh thread inside a fresh madsim runtime: a thread draws the keys of its
+/// hash maps once, so a used one would make two runs differ.
+fn in_shell<C>(mut runner: Runner<C>, mut sink: Option<Sink>) -> Outcome
+where
+    C: Crew + Send + 'static,
+    C::Role: Send,
+{
+    let seed = runner.plan.seed;
+    let thread = std::thread::Builder::new().name(format!("seed-{seed}"));
+    let body = move || {
+        crate::panics::keep_quiet();
+        let shell = madsim::runtime::Runtime::with_seed_and_config(seed, madsim::Config::default());
+        shell.block_on(async move {
+            let clock = madsim::time::TimeHandle::current();
+            let mut shown = 0;
+            let mut goes_on = true;
+            while goes_on {
+                goes_on = runner.step();
+                let now = runner.world.now();
+                if now > shown {
+                    clock.advance(Duration::from_nanos(now - shown));
+                    shown = now;
+                }
+                if let Some(sink) = &mut sink
+                    && let Err(cause) = write_lines(&mut runner, sink, goes_on)
+                {
+                    *sink.failed.lock().expect("nobody else holds it") = Some(cause);
+                    break;
+                }
+            }
+            runner.finish()
+        })
+    };
+    let run = thread.spawn(body).expect("the system has a thread to spare");
+    match run.join() {
+        Ok(outcome) => outcome,
+        Err(panic) => std::panic::resume_unwind(panic),
+    }
+}
+
+fn write_lines<C: Crew>(
+    runner: &mut Runner<C>,
+    sink: &mut Sink,
+    more: bool,
+) -> std::io::Result<()> {
+    for line in runner.world.trace.drain_lines() {
+        sink.to.write_all(line.as_bytes())?;
+        sink.to.write_all(b"\n")?;
+    }
+    if more { Ok(()) } else { sink.to.flush() }
+}

@@ -1,0 +1,312 @@
+//! The story of a run: what happened to those whom the scenario names, second by second.
+//!
+//! Told from the history alone, in the words of the literature. A scenario that names nobody has
+//! its faults told.
+
+use crate::cast::{Cast, Part};
+use crate::history::{Fact, History, Life, Phase};
+use crate::plan::Plan;
+use courier::id::{DeviceId, HostId, MessageId, Session, UserId};
+use courier::node::CloseCause;
+use courier::note::{Disconnect, Note, Parking, Removal, SessionEnd, Status};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// One line of the story.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Line {
+    /// Nanoseconds relative to T=0.
+    pub at: i64,
+    pub who: String,
+    pub what: String,
+    pub tone: Tone,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tone {
+    /// A fault, or what it did.
+    Bad,
+    /// A message reached somebody.
+    Good,
+    Plain,
+}
+
+/// What comes more than this before T=0 is the warm-up, which nobody wants to read.
+const TOLD_FROM: i64 = -1_000_000_000;
+
+/// Most lines of a story; the rest is only counted.
+pub const LINES_MAX: usize = 120;
+
+/// Tells the whole run.
+pub fn tell(plan: &Plan, history: &History) -> Vec<Line> {
+    let cast = &history.cast;
+    let named: BTreeSet<UserId> =
+        plan.user.iter().filter_map(|user| cast.user(&user.name)).take(NAMED_MAX).collect();
+    let mut teller = Teller { cast, named, rows: BTreeMap::new(), recipients: BTreeMap::new() };
+    let mut lines = Vec::new();
+    for entry in &history.entries {
+        let at = entry.at as i64 - cast.zero as i64;
+        let told = teller.fact(&entry.fact);
+        if at >= TOLD_FROM {
+            lines.extend(told.into_iter().map(|(who, what, tone)| Line { at, who, what, tone }));
+        }
+    }
+    lines
+}
+
+/// A cast of more named users than this is a crowd, and only its faults are told.
+const NAMED_MAX: usize = 12;
+
+/// The journey of one message: everything in the history that names it or its place.
+pub fn journey(history: &History, message: MessageId, device: Option<DeviceId>) -> Vec<String> {
+    let cast = &history.cast;
+    let place = history.notes().find_map(|(_, _, note)| match note {
+        Note::Persisted { id, conversation, stamp } | Note::Accepted { id, conversation, stamp }
+            if *id == message =>
+        {
+            Some((*conversation, *stamp))
+        }
+        _ => None,
+    });
+    let concerns = |note: &Note| match *note {
+        Note::Invoked { id, .. }
+        | Note::Accepted { id, .. }
+        | Note::Failed { id, .. }
+        | Note::Resent { id }
+        | Note::RouteDropped { id }
+        | Note::Deduplicated { id, .. }
+        | Note::Persisted { id, .. } => id == message,
+        Note::Shown { id, .. } | Note::DuplicateDropped { id, .. } => id == message,
+        Note::Parked { device: d, conversation, stamp, .. }
+        | Note::Redelivered { device: d, conversation, stamp } => {
+            Some((conversation, stamp)) == place && device.is_none_or(|device| d == device)
+        }
+        _ => false,
+    };
+    let mut lines = Vec::new();
+    for (at, host, note) in history.notes().filter(|(_, _, note)| concerns(note)) {
+        let time = crate::report::clock(at as i64 - cast.zero as i64);
+        let said = cast_spell(cast, &format!("{note:?}"));
+        lines.push(format!("{time}  {:<10} {said}", cast.name(host)));
+    }
+    lines
+}
+
+fn cast_spell(cast: &Cast, text: &str) -> String {
+    let names = crate::trace::Names {
+        hosts: cast.names().to_vec(),
+        users: cast.user_names().to_vec(),
+        zero: cast.zero,
+    };
+    names.spell(text)
+}
+
+struct Teller<'a> {
+    cast: &'a Cast,
+    named: BTreeSet<UserId>,
+    /// Where the registry sends the named users' devices.
+    rows: BTreeMap<DeviceId, Session>,
+    /// To whom each message of a named user goes.
+    recipients: BTreeMap<MessageId, String>,
+}
+
+type Told = Vec<(String, String, Tone)>;
+
+impl Teller<'_> {
+    fn fact(&mut self, fact: &Fact) -> Told {
+        match fact {
+            Fact::Noted { host, note } => self.note(*host, note),
+            Fact::Host { host, life } => self.life(*host, *life),
+            Fact::Fault { phase: Phase::Begins, kind, hosts, .. } => {
+                // What befalls a host tells itself.
+                let itself = matches!(kind.as_str(), "crash" | "power-cut" | "pause");
+                if itself { Vec::new() } else { self.fault(kind, hosts, "begins") }
+            }
+            Fact::Fault { phase: Phase::Ends, kind, hosts, .. } => {
+                let itself = matches!(kind.as_str(), "crash" | "power-cut" | "pause");
+                if itself { Vec::new() } else { self.fault(kind, hosts, "ends") }
+            }
+            Fact::Healed => one("nemesis", "every fault has ended", Tone::Plain),
+            Fact::Panicked { host, event, message } => {
+                one(self.cast.name(*host), &format!("panics on {event}: {message}"), Tone::Bad)
+            }
+        }
+    }
+
+    fn fault(&self, kind: &str, hosts: &[HostId], verb: &str) -> Told {
+        let names: Vec<&str> = hosts.iter().take(4).map(|host| self.cast.name(*host)).collect();
+        let more = if hosts.len() > 4 { ", …" } else { "" };
+        one("nemesis", &format!("{kind} {verb}: {}{more}", names.join(", ")), Tone::Bad)
+    }
+
+    fn life(&self, host: HostId, life: Life) -> Told {
+        let what = match (life, self.cast.part(host)) {
+            (Life::Started, Part::Client(device)) if !self.named.contains(&device.user) => {
+                return Vec::new();
+            }
+            (Life::Started, _) => "starts",
+            (Life::Crashed, Part::Gateway) => "dies; its kernel resets every connection",
+            (Life::Crashed, _) => "dies",
+            (Life::PowerCut, _) => "loses power; nobody is told",
+            (Life::Paused, _) => "stops running; its kernel goes on",
+            (Life::Resumed, _) => "runs again",
+        };
+        let tone = if life == Life::Started || life == Life::Resumed { Tone::Plain } else { Tone::Bad };
+        one(self.cast.name(host), what, tone)
+    }
+
+    fn is_named(&self, device: DeviceId) -> bool {
+        self.named.contains(&device.user)
+    }
+
+    fn device(&self, device: DeviceId) -> String {
+        self.cast.name(self.cast.host_of(device)).to_owned()
+    }
+
+    fn note(&mut self, host: HostId, note: &Note) -> Told {
+        let me = self.cast.name(host).to_owned();
+        let mine = self.cast.device_at(host).is_some_and(|device| self.is_named(device));
+        match *note {
+            Note::Connected { gateway, epoch, .. } if mine => {
+                let server = self.cast.name(gateway);
+                one(&me, &format!("is on {server} (connection {epoch})"), Tone::Plain)
+            }
+            Note::Disconnected { cause, .. } if mine => {
+                let why = match cause {
+                    Disconnect::Closed(CloseCause::Reset) => "loses its connection (reset)",
+                    Disconnect::Closed(CloseCause::Fin) => "is disconnected",
+                    Disconnect::Closed(CloseCause::TimedOut) => "gives its connection up (timeout)",
+                    Disconnect::Silence => "hears nothing back and gives its connection up",
+                    Disconnect::Displaced => "is displaced by a newer connection",
+                    Disconnect::GoneAway => "is asked to connect elsewhere",
+                    Disconnect::FlightMode => "goes offline",
+                };
+                one(&me, why, Tone::Bad)
+            }
+            Note::ConnectFailed { .. } if mine => one(&me, "cannot connect; waits", Tone::Plain),
+            Note::Invoked { id, conversation, .. } if mine => {
+                let others = self.others(conversation, id.device);
+                self.recipients.insert(id, others.clone());
+                let mut told = one(&me, &format!("sends {id} to {others}"), Tone::Plain);
+                for device in self.cast.audience(conversation) {
+                    if device != id.device && self.is_named(device) {
+                        told.push(self.row_of(device));
+                    }
+                }
+                told
+            }
+            Note::Accepted { id, stamp, .. } if mine => {
+                one(&me, &format!("is told that {id} is accepted as {stamp}"), Tone::Plain)
+            }
+            Note::Failed { id, .. } if mine => {
+                one(&me, &format!("is told that {id} failed"), Tone::Bad)
+            }
+            Note::Resent { id } if mine => one(&me, &format!("sends {id} again"), Tone::Plain),
+            Note::Shown { id, stamp, .. } if mine && Some(id.device) != self.cast.device_at(host) => {
+                let from = self.device(id.device);
+                one(&me, &format!("sees {id} from {from}, {stamp}"), Tone::Good)
+            }
+            Note::DuplicateDropped { id, .. } if mine => {
+                one(&me, &format!("drops {id}, which it has"), Tone::Plain)
+            }
+            Note::GapNoticed { from, head, .. } if mine => {
+                one(&me, &format!("misses #{from} to #{head} and asks for them"), Tone::Plain)
+            }
+            Note::Parked { device, stamp, why, .. } if self.is_named(device) => {
+                let to = self.device(device);
+                let why = match why {
+                    Parking::NoSession => "the registry knows no connection",
+                    Parking::Refused => "the push is refused",
+                    Parking::NotHere => "the server says: not here",
+                    Parking::Busy => "the connection is full",
+                    Parking::NoAnswer => "no answer, which is not a no",
+                    Parking::RegistryDown => "the registry refuses",
+                    Parking::Overload => "too much under way",
+                };
+                one(&me, &format!("parks {stamp} for {to}: {why}"), Tone::Bad)
+            }
+            Note::Redelivered { device, stamp, .. } if self.is_named(device) => {
+                one(&me, &format!("tries {stamp} for {} again", self.device(device)), Tone::Plain)
+            }
+            Note::StaleRoute { session } if self.is_named(session.device) => {
+                let (device, server) = (self.device(session.device), self.cast.name(session.gateway));
+                let what = format!("has the stale row {device} → {server} removed");
+                one(&me, &what, Tone::Plain)
+            }
+            Note::RowWritten { session } if self.is_named(session.device) => {
+                self.rows.insert(session.device, session);
+                let (device, server) = (self.device(session.device), self.cast.name(session.gateway));
+                let what = format!("writes {device} → {server} (connection {})", session.epoch);
+                one("consumer", &what, Tone::Plain)
+            }
+            Note::RowRemoved { session, why } if self.is_named(session.device) => {
+                self.rows.remove(&session.device);
+                let (device, server) = (self.device(session.device), self.cast.name(session.gateway));
+                let why = match why {
+                    Removal::Closed => "it closed",
+                    Removal::Evicted => "nobody there",
+                    Removal::Swept => "swept",
+                };
+                one(&me, &format!("removes {device} → {server}: {why}"), Tone::Plain)
+            }
+            Note::RowFenced { session } if self.is_named(session.device) => {
+                let device = self.device(session.device);
+                let what = format!("ignores old news of {device} (connection {})", session.epoch);
+                one(&me, &what, Tone::Plain)
+            }
+            Note::SessionEnded { session, cause: SessionEnd::Silence }
+                if self.is_named(session.device) =>
+            {
+                let what = format!("closes {}: no heartbeat", self.device(session.device));
+                one(&me, &what, Tone::Plain)
+            }
+            Note::SteppedDown { incarnation } => {
+                let what = format!("was held for dead as {incarnation}; closes its connections");
+                one(&me, &what, Tone::Bad)
+            }
+            Note::DeclaredDead { gateway, incarnation } => {
+                let server = self.cast.name(gateway);
+                one(&me, &format!("holds {server} {incarnation} for dead"), Tone::Bad)
+            }
+            Note::Cleaned { gateway, rows, .. } => {
+                let server = self.cast.name(gateway);
+                one(&me, &format!("has removed {rows} rows of {server}"), Tone::Plain)
+            }
+            Note::Health { gateway, healthy } => {
+                let server = self.cast.name(gateway);
+                let what = if healthy { "sends devices to" } else { "takes out" };
+                one(&me, &format!("{what} {server}"), Tone::Plain)
+            }
+            Note::PresenceChanged { user, status } if self.named.contains(&user) => {
+                let name: &str = status.into();
+                let tone = if status == Status::Online { Tone::Plain } else { Tone::Bad };
+                one(&me, &format!("shows {} as {name}", self.cast.user_name(user)), tone)
+            }
+            Note::TornRecord => one(&me, "finds a torn record on its disk", Tone::Bad),
+            _ => Vec::new(),
+        }
+    }
+
+    fn row_of(&self, device: DeviceId) -> (String, String, Tone) {
+        let name = self.device(device);
+        let what = match self.rows.get(&device) {
+            Some(row) => format!("says {name} → {}", self.cast.name(row.gateway)),
+            None => format!("has no row for {name}"),
+        };
+        ("registry".to_owned(), what, Tone::Plain)
+    }
+
+    fn others(&self, conversation: courier::id::ConversationId, author: DeviceId) -> String {
+        let members = self.cast.directory.members(conversation);
+        let names = members.into_iter().filter(|user| *user != author.user);
+        let names: Vec<&str> = names.map(|user| self.cast.user_name(user)).collect();
+        match names.len() {
+            0 => self.cast.user_name(author.user).to_owned(),
+            1..=4 => names.join(" and "),
+            many => format!("{many} people"),
+        }
+    }
+}
+
+fn one(who: &str, what: &str, tone: Tone) -> Told {
+    vec![(who.to_owned(), what.to_owned(), tone)]
+}

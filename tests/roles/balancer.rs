@@ -1,0 +1,88 @@
+//! The balancer: whom it holds for healthy, and whom it chooses.
+
+use crate::cast::*;
+use crate::script::{Script, golden};
+use courier::balancer::{Balance, Balancer, Config};
+use courier::directory::Directory;
+use courier::id::{Incarnation, UserId};
+use courier::limits::PROBE_EVERY;
+use courier::wire::Wire;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+fn balancer(balance: Balance, directory: Directory) -> Script<Balancer> {
+    Script::new(BALANCER, Balancer::boot(Config { directory: Arc::new(directory), balance }))
+}
+
+fn pong(connections: u32) -> Wire {
+    Wire::Pong { nonce: 1, incarnation: Incarnation(1), connections }
+}
+
+fn place(t: &mut Script<Balancer>, user: u32) {
+    t.receives(phone(user), Wire::Place { device: u(user), epoch: 1 });
+}
+
+#[test]
+fn nobody_is_healthy_before_it_has_answered() {
+    let mut t = balancer(Balance::LeastConnections, directory());
+    t.boots();
+    place(&mut t, 1);
+    t.receives(server(2), pong(0));
+    place(&mut t, 1);
+    golden!(t);
+}
+
+#[test]
+fn a_lost_probe_is_weather_and_the_third_is_not() {
+    let mut t = balancer(Balance::LeastConnections, directory()).without(&["Ping"]);
+    t.unseen(|t| {
+        t.boots();
+    });
+    t.receives(server(1), pong(0));
+    t.beat("server-1 falls silent");
+    t.pass(PROBE_EVERY).pass(PROBE_EVERY).pass(PROBE_EVERY);
+    place(&mut t, 1);
+    t.beat("and is back").receives(server(1), pong(0));
+    golden!(t);
+}
+
+#[test]
+fn a_refused_probe_takes_a_server_out_at_once() {
+    let mut t = balancer(Balance::LeastConnections, directory()).without(&["Ping"]);
+    t.boots().receives(server(1), pong(0));
+    t.refused(server(1), Wire::Ping { nonce: 1 });
+    place(&mut t, 1);
+    golden!(t);
+}
+
+#[test]
+fn least_connections_counts_those_it_has_just_sent_there() {
+    let mut t = balancer(Balance::LeastConnections, directory()).without(&["Ping", "Health"]);
+    t.boots();
+    t.receives(server(1), pong(5)).receives(server(2), pong(3)).receives(server(3), pong(9));
+    (1..=4).for_each(|user| place(&mut t, user));
+    golden!(t);
+}
+
+#[test]
+fn round_robin_takes_turns_among_the_healthy() {
+    let mut t = balancer(Balance::RoundRobin, directory()).without(&["Ping", "Health"]);
+    t.boots().receives(server(1), pong(5)).receives(server(3), pong(0));
+    (1..=4).for_each(|user| place(&mut t, user));
+    golden!(t);
+}
+
+#[test]
+fn affinity_goes_first_while_its_server_is_healthy() {
+    let affinity = BTreeMap::from([(UserId(1), vec![server(3), server(2)])]);
+    let mut t = balancer(Balance::LeastConnections, Directory { affinity, ..directory() })
+        .without(&["Ping"]);
+    t.boots();
+    t.receives(server(1), pong(0)).receives(server(2), pong(7)).receives(server(3), pong(9));
+    place(&mut t, 1);
+    t.refused(server(3), Wire::Ping { nonce: 1 });
+    place(&mut t, 1);
+    t.refused(server(2), Wire::Ping { nonce: 1 });
+    place(&mut t, 1);
+    golden!(t);
+}

@@ -1,0 +1,249 @@
+//! The database: one transaction per send, rows and leases, and nothing visible before it is
+//! durable.
+
+use crate::cast::*;
+use crate::script::{Script, golden};
+use courier::database::{Config, Database};
+use courier::disk::Disk;
+use courier::limits::{BATCH_ENTRIES_MAX, BEHIND_AFTER, LEASE};
+use courier::node::Action;
+use courier::note::Note;
+use courier::wire::Wire;
+use std::time::Duration;
+
+fn boot(disk: &Disk) -> Database {
+    Database::boot(Config { directory: fleet() }, disk)
+}
+
+fn fresh() -> Script<Database> {
+    Script::new(DATABASE, boot(&Disk::default()))
+}
+
+fn serving() -> Script<Database> {
+    let mut t = fresh();
+    t.unseen(|t| {
+        t.boots().synced();
+    });
+    t
+}
+
+/// User 1 wrote this many messages to user 2; the row is leased to app-1 under term 1.
+fn holding(messages: u32) -> Script<Database> {
+    let mut t = serving();
+    t.unseen(|t| {
+        (1..=messages).for_each(|counter| {
+            t.receives(app(1), append(counter)).synced();
+        });
+    });
+    t
+}
+
+fn append(counter: u32) -> Wire {
+    Wire::Append { message: message(1, counter, pair(1, 2)) }
+}
+
+fn settle(lease: u64, seq: u64) -> Wire {
+    let (device, conversation) = (u(2), pair(1, 2));
+    Wire::Settle { device, conversation, term: term(lease), upto: stamp(seq) }
+}
+
+fn release(lease: u64, seconds: u64) -> Wire {
+    let (device, conversation) = (u(2), pair(1, 2));
+    let retry_after = Duration::from_secs(seconds);
+    Wire::Release { device, conversation, term: term(lease), retry_after }
+}
+
+const CLAIM: Wire = Wire::Claim { most: 10 };
+
+#[test]
+fn a_send_is_answered_when_its_transaction_is_durable() {
+    let mut t = serving();
+    t.receives(app(1), append(1));
+    t.beat("until now a crash could have taken it").synced();
+    golden!(t);
+}
+
+#[test]
+fn a_resend_gets_the_original_answer() {
+    let mut t = holding(1);
+    t.receives(app(2), append(1));
+    golden!(t);
+}
+
+#[test]
+fn a_resend_that_overtakes_its_own_transaction_waits_for_it() {
+    let mut t = serving();
+    t.receives(app(1), append(1)).receives(app(2), append(1)).receives(app(2), append(1));
+    t.beat("one message, one place, each asker answered; the claim goes to the first");
+    t.synced();
+    golden!(t);
+}
+
+#[test]
+fn a_stranger_may_not_write_into_a_conversation() {
+    let mut t = serving();
+    t.receives(app(1), Wire::Append { message: message(4, 1, group()) });
+    golden!(t);
+}
+
+#[test]
+fn every_other_member_gets_a_row_leased_to_the_router() {
+    let mut t = serving();
+    t.receives(app(1), Wire::Append { message: message(1, 1, group()) }).synced();
+    golden!(t);
+}
+
+#[test]
+fn a_row_that_exists_has_something_earlier_to_deliver_first() {
+    let mut t = holding(1);
+    t.receives(app(2), append(2)).synced();
+    t.beat("the holder goes on with what came meanwhile");
+    t.receives(app(1), settle(1, 1)).synced();
+    t.receives(app(1), settle(1, 2)).synced();
+    t.receives(WORKER, CLAIM);
+    golden!(t);
+}
+
+#[test]
+fn one_fsync_is_under_way_at_a_time() {
+    let mut t = serving();
+    t.receives(app(1), append(1)).receives(app(1), append(2)).receives(app(1), append(3));
+    t.synced_up_to(2).synced();
+    golden!(t);
+}
+
+#[test]
+fn a_claim_is_granted_when_the_lease_before_it_has_run_out() {
+    let mut t = holding(1);
+    t.receives(WORKER, CLAIM);
+    t.pass(LEASE).receives(WORKER, CLAIM);
+    golden!(t);
+}
+
+#[test]
+fn a_settlement_under_an_old_term_changes_nothing() {
+    let mut t = holding(1);
+    t.unseen(|t| {
+        t.pass(LEASE).receives(WORKER, CLAIM);
+    });
+    t.beat("the worker holds term 2");
+    t.receives(app(1), settle(1, 1)).receives(app(1), release(1, 0));
+    t.receives(WORKER, settle(2, 1)).synced();
+    golden!(t);
+}
+
+#[test]
+fn a_released_row_is_due_after_its_wait() {
+    let mut t = holding(1);
+    t.receives(app(1), release(1, 5));
+    t.pass(Duration::from_secs(4)).receives(WORKER, CLAIM);
+    t.pass(Duration::from_secs(1)).receives(WORKER, CLAIM);
+    golden!(t);
+}
+
+#[test]
+fn a_device_that_has_just_registered_wakes_its_rows() {
+    let mut t = holding(1);
+    t.beat("a leased row is being attempted and does not wake");
+    t.receives(CONSUMER, Wire::Wake { devices: vec![u(2)] }).receives(WORKER, CLAIM);
+    t.receives(app(1), release(1, 30));
+    t.receives(CONSUMER, Wire::Wake { devices: vec![u(2), u(3)] }).receives(WORKER, CLAIM);
+    golden!(t);
+}
+
+#[test]
+fn what_is_not_durable_is_shown_to_nobody() {
+    let mut t = holding(1);
+    t.receives(app(1), append(2));
+    let session = session(2, 1, 1);
+    t.receives(server(1), Wire::CatchUp { session, next: vec![(pair(1, 2), 1)], all: false });
+    t.receives(app(1), settle(1, 2));
+    t.beat("a device that claims more than there is gets no further than what is durable");
+    t.synced_up_to(2).synced();
+    golden!(t);
+}
+
+#[test]
+fn no_lease_is_granted_before_the_boot_number_is_durable() {
+    let mut t = holding(1);
+    t.reboot(boot);
+    t.receives(WORKER, CLAIM);
+    t.synced().receives(WORKER, CLAIM);
+    t.beat("the term of the last boot is over").receives(app(1), settle(1, 1));
+    golden!(t);
+}
+
+#[test]
+fn a_crash_keeps_what_was_answered_and_nothing_else() {
+    let mut t = holding(1);
+    t.receives(app(1), append(2)).beat("the second was never answered");
+    t.reboot(boot).synced();
+    t.receives(app(2), append(1));
+    t.receives(app(2), append(3)).synced();
+    golden!(t);
+}
+
+#[test]
+fn a_device_catches_up_page_by_page() {
+    let mut t = holding(BATCH_ENTRIES_MAX as u32 + 2);
+    let (session, conversation) = (session(2, 1, 1), pair(1, 2));
+    t.unseen(|t| {
+        t.receives(server(1), Wire::CatchUp { session, next: vec![(conversation, 1)], all: false });
+    });
+    let [Action::Send { wire: Wire::Page { entries, head, .. }, .. }] = &t.last[..] else {
+        panic!("one page: {:?}", t.last)
+    };
+    assert_eq!((entries.len(), *head), (BATCH_ENTRIES_MAX, BATCH_ENTRIES_MAX as u64 + 2));
+    t.beat("what it says that it holds is an acknowledgement");
+    let next = vec![(conversation, 65)];
+    t.receives(server(1), Wire::CatchUp { session, next, all: false }).synced();
+    golden!(t);
+}
+
+#[test]
+fn with_all_it_also_gets_what_it_does_not_know_of() {
+    let mut t = holding(1);
+    t.unseen(|t| {
+        t.receives(app(1), Wire::Append { message: message(3, 1, group()) }).synced();
+    });
+    t.beat("it lists u1~u2, and a conversation that is not its own");
+    let next = vec![(pair(1, 2), 1), (pair(3, 4), 1)];
+    t.receives(server(1), Wire::CatchUp { session: session(2, 1, 1), next, all: true });
+    golden!(t);
+}
+
+#[test]
+fn a_device_is_behind_when_something_waits_for_a_while() {
+    let mut t = holding(1);
+    let heads = || Wire::Heads { sessions: vec![session(1, 1, 1), session(2, 1, 1)] };
+    t.beat("young messages are most likely being delivered");
+    t.receives(server(1), heads());
+    t.pass(BEHIND_AFTER).receives(server(1), heads());
+    golden!(t);
+}
+
+#[test]
+fn a_devices_own_word_moves_its_cursor_without_a_lease() {
+    let mut t = holding(2);
+    let (device, conversation) = (u(2), pair(1, 2));
+    t.receives(server(1), Wire::Advance { device, conversation, upto: stamp(1) }).synced();
+    t.beat("an older word is no news");
+    t.receives(server(1), Wire::Advance { device, conversation, upto: stamp(1) });
+    t.beat("the holder settles the rest").receives(app(1), settle(1, 2)).synced();
+    golden!(t);
+}
+
+/// A receipt never goes back: a settlement that names less than the device has acknowledged
+/// meanwhile must not be stated as the device's cursor.
+#[test]
+fn a_settlement_below_the_cursor_does_not_take_it_back() {
+    let mut t = holding(3);
+    let (device, conversation) = (u(2), pair(1, 2));
+    t.receives(server(1), Wire::Advance { device, conversation, upto: stamp(2) }).synced();
+    t.receives(app(1), settle(1, 1)).synced();
+    for action in &t.done {
+        if let Action::Note(Note::Settled { next, .. }) = action {
+            assert_eq!(*next, 3, "{}", t.trace());
+        }
+    }
+}

@@ -1,0 +1,339 @@
+//! A connection server: whom it welcomes, what it calls delivered, and when it steps down.
+
+use crate::cast::*;
+use crate::script::{Script, golden};
+use courier::disk::Disk;
+use courier::frame::Frame;
+use courier::gateway::{Config, Gateway};
+use courier::id::{Incarnation, Session};
+use courier::limits::{ANNOUNCE_PERIOD, BODY_BYTES_MAX, RETRY_STORE, UNACKED_MESSAGES_MAX};
+use courier::node::{Action, CloseCause, Timer};
+use courier::timing::Timing;
+use courier::wire::{
+    Displacement, Message, OfferOutcome, Rejection, SendOutcome, SessionEvent, Wire,
+};
+use std::sync::Arc;
+use std::time::Duration;
+
+fn boot(disk: &Disk) -> Gateway {
+    let timing = Arc::new(Timing::default());
+    Gateway::boot(Config { host: server(1), directory: fleet(), timing }, disk)
+}
+
+fn fresh() -> Script<Gateway> {
+    Script::new(server(1), boot(&Disk::default()))
+}
+
+fn serving() -> Script<Gateway> {
+    let mut t = fresh();
+    t.unseen(|t| {
+        t.boots().synced();
+    });
+    t
+}
+
+fn hello(user: u32, epoch: u32) -> Frame {
+    Frame::Hello { device: u(user), epoch }
+}
+
+/// Serving, with this user's device connected and everything published.
+fn with(users: &[u32]) -> Script<Gateway> {
+    let mut t = serving();
+    t.unseen(|t| {
+        for (batch, user) in (1..).zip(users) {
+            t.opened(conn(*user, 1)).arrives(conn(*user, 1), hello(*user, 1));
+            t.receives(EVENT_LOG, Wire::Published { batch });
+        }
+    });
+    t
+}
+
+fn offer(session: Session, lease: u64, seqs: std::ops::RangeInclusive<u64>) -> Wire {
+    let (conversation, term, entries) = (pair(1, 2), term(lease), entries(seqs));
+    Wire::Offer { session, conversation, term, entries }
+}
+
+fn ack(seq: u64) -> Frame {
+    Frame::Ack { conversation: pair(1, 2), upto: stamp(seq) }
+}
+
+#[test]
+fn nobody_is_welcome_before_the_incarnation_is_durable() {
+    let mut t = fresh();
+    t.boots();
+    t.opened(conn(2, 1));
+    t.receives(BALANCER, Wire::Ping { nonce: 1 });
+    t.beat("now nobody can mistake it for an earlier process").synced();
+    t.receives(BALANCER, Wire::Ping { nonce: 2 });
+    t.opened(conn(2, 2)).arrives(conn(2, 2), hello(2, 2));
+    golden!(t);
+}
+
+#[test]
+fn an_offer_is_answered_only_when_the_device_acknowledges() {
+    let mut t = with(&[2]);
+    t.receives(app(1), offer(session(2, 1, 1), 1, 1..=2));
+    t.beat("the first of two is not the offer").arrives(conn(2, 1), ack(1));
+    t.arrives(conn(2, 1), ack(2));
+    t.beat("an acknowledgement that nobody waits for moves the cursor");
+    t.arrives(conn(2, 1), ack(2));
+    golden!(t);
+}
+
+#[test]
+fn an_offer_to_a_connection_that_is_not_here_is_a_definite_no() {
+    let mut t = with(&[2]);
+    t.beat("an earlier epoch").receives(app(1), offer(session(2, 0, 1), 1, 1..=1));
+    t.beat("a later epoch").receives(app(1), offer(session(2, 2, 1), 2, 1..=1));
+    let earlier = Session { incarnation: Incarnation(0), ..session(2, 1, 1) };
+    t.beat("another process at this address").receives(app(1), offer(earlier, 3, 1..=1));
+    t.beat("a device that was never here").receives(app(1), offer(session(3, 1, 1), 4, 1..=1));
+    golden!(t);
+}
+
+#[test]
+fn an_offer_whose_connection_dies_is_never_answered() {
+    let mut t = with(&[2]);
+    t.receives(app(1), offer(session(2, 1, 1), 1, 1..=1));
+    t.beat("it may have the message or not: only the lease may decide");
+    t.closed(conn(2, 1), CloseCause::TimedOut);
+    golden!(t);
+}
+
+#[test]
+fn a_later_attempt_takes_the_place_of_an_earlier_one() {
+    let mut t = with(&[2]);
+    t.receives(app(1), offer(session(2, 1, 1), 1, 1..=1));
+    t.receives(WORKER, offer(session(2, 1, 1), 2, 1..=1));
+    t.beat("one answer, to the later term").arrives(conn(2, 1), ack(1));
+    golden!(t);
+}
+
+/// The network may deliver the offer of an attempt long over; the current holder of the row must
+/// still get its answer.
+#[test]
+fn an_earlier_attempt_that_comes_late_does_not_take_the_place_of_a_later_one() {
+    let mut t = with(&[2]);
+    t.receives(WORKER, offer(session(2, 1, 1), 2, 1..=1));
+    t.receives(app(1), offer(session(2, 1, 1), 1, 1..=1));
+    t.arrives(conn(2, 1), ack(1));
+    let (session, conversation) = (session(2, 1, 1), pair(1, 2));
+    let outcome = OfferOutcome::Acknowledged(stamp(1));
+    let answer = Wire::Offered { session, conversation, term: term(2), outcome };
+    assert!(t.sent(&answer), "{}", t.trace());
+}
+
+#[test]
+fn a_device_that_does_not_acknowledge_is_busy_in_the_end() {
+    let mut t = with(&[2]);
+    let batch = UNACKED_MESSAGES_MAX as u64;
+    t.unseen(|t| {
+        let in_group = (1..=batch).map(|seq| entry(seq, message(1, seq as u32, group())));
+        let (conversation, entries) = (group(), in_group.collect());
+        let (session, term) = (session(2, 1, 1), term(1));
+        t.receives(app(1), Wire::Offer { session, conversation, term, entries });
+    });
+    t.beat("with as many messages unacknowledged as a connection may have");
+    t.receives(app(1), offer(session(2, 1, 1), 2, 1..=1));
+    t.arrives(conn(2, 1), Frame::Ack { conversation: group(), upto: stamp(batch) });
+    t.receives(app(1), offer(session(2, 1, 1), 3, 1..=1));
+    golden!(t);
+}
+
+#[test]
+fn a_newer_connection_of_a_device_displaces_the_older_one() {
+    let mut t = with(&[2]);
+    t.opened(conn(2, 2)).arrives(conn(2, 2), hello(2, 2));
+    t.beat("the old one is fenced, the new one is offered to");
+    t.receives(app(1), offer(session(2, 1, 1), 1, 1..=1));
+    t.receives(app(1), offer(session(2, 2, 1), 2, 1..=1));
+    golden!(t);
+}
+
+#[test]
+fn a_hello_that_was_overtaken_is_turned_away() {
+    let mut t = serving();
+    t.opened(conn(2, 1)).opened(conn(2, 2));
+    t.arrives(conn(2, 2), hello(2, 2));
+    t.arrives(conn(2, 1), hello(2, 1));
+    golden!(t);
+}
+
+#[test]
+fn a_session_that_lost_elsewhere_is_displaced_by_the_registrys_word() {
+    let mut t = with(&[2]);
+    let (loser, winner) = (session(2, 1, 1), 4);
+    t.receives(CONSUMER, Wire::Displace(Displacement { loser, winner }));
+    t.beat("said twice, it changes nothing");
+    t.receives(CONSUMER, Wire::Displace(Displacement { loser, winner }));
+    golden!(t);
+}
+
+#[test]
+fn a_send_goes_to_the_routers_in_turn_and_its_outcome_comes_back() {
+    let mut t = with(&[1]);
+    t.arrives(conn(1, 1), Frame::Send(message(1, 1, pair(1, 2))));
+    t.arrives(conn(1, 1), Frame::Send(message(1, 2, group())));
+    let outcome = SendOutcome::Accepted(stamp(8));
+    let routed =
+        |epoch| Wire::Routed { session: session(1, epoch, 1), id: message_id(1, 1), outcome };
+    t.receives(app(1), routed(1));
+    t.beat("the outcome for a connection that is gone goes nowhere").receives(app(1), routed(0));
+    golden!(t);
+}
+
+#[test]
+fn a_router_that_refuses_is_avoided_for_a_while() {
+    let mut t = with(&[1]);
+    let (session, message) = (session(1, 1, 1), message(1, 1, pair(1, 2)));
+    t.arrives(conn(1, 1), Frame::Send(message.clone()));
+    let first = t.last.iter().find_map(|action| match action {
+        Action::Send { to, .. } => Some(*to),
+        _ => None,
+    });
+    let first = first.expect("it was routed");
+    let other = if first == app(1) { app(2) } else { app(1) };
+    t.refused(first, Wire::Route { session, message: message.clone() });
+    t.beat("the other one refuses as well; the device will send it again");
+    t.refused(other, Wire::Route { session, message: message.clone() });
+    t.pass(Duration::from_millis(1_001));
+    t.beat("both are asked again").arrives(conn(1, 1), Frame::Send(message));
+    golden!(t);
+}
+
+#[test]
+fn a_body_that_is_too_large_is_rejected_for_good() {
+    let mut t = with(&[1]);
+    let body = "x".repeat(BODY_BYTES_MAX + 1).into();
+    t.unseen(|t| {
+        let message = Message { body, ..message(1, 1, pair(1, 2)) };
+        t.arrives(conn(1, 1), Frame::Send(message));
+    });
+    let outcome = SendOutcome::Rejected(Rejection::TooLarge);
+    let frame = Frame::Outcome { id: message_id(1, 1), outcome };
+    assert_eq!(t.last, [Action::Write { conn: conn(1, 1), frame }]);
+}
+
+#[test]
+fn a_device_that_speaks_out_of_turn_is_cut_off() {
+    let mut t = with(&[2]);
+    t.beat("a frame before the hello").opened(conn(3, 1)).arrives(conn(3, 1), Frame::Heartbeat);
+    t.beat("a message in another's name");
+    t.arrives(conn(2, 1), Frame::Send(message(1, 1, pair(1, 2))));
+    golden!(t);
+}
+
+#[test]
+fn heartbeats_are_answered_at_once_and_reported_together() {
+    let mut t = with(&[2, 3]);
+    t.unseen(|t| {
+        t.pass(Duration::from_secs(1));
+    });
+    t.arrives(conn(2, 1), Frame::Heartbeat).arrives(conn(3, 1), Frame::Heartbeat);
+    t.pass(Duration::from_millis(999));
+    t.pass(Duration::from_millis(1));
+    t.beat("device 2 has something undelivered");
+    let heads = vec![(pair(1, 2), 4)];
+    t.receives(DATABASE, Wire::Behind { session: session(2, 1, 1), heads });
+    golden!(t);
+}
+
+#[test]
+fn a_device_that_catches_up_gets_its_pages() {
+    let mut t = with(&[2]);
+    let next = vec![(pair(1, 2), 3)];
+    t.arrives(conn(2, 1), Frame::CatchUp { next, all: true });
+    let (session, conversation) = (session(2, 1, 1), pair(1, 2));
+    t.receives(DATABASE, Wire::Page { session, conversation, entries: entries(3..=4), head: 4 });
+    t.beat("outside of any offer, its acknowledgement goes to the database");
+    t.arrives(conn(2, 1), ack(4));
+    golden!(t);
+}
+
+#[test]
+fn a_connection_that_falls_silent_is_closed() {
+    let mut t = with(&[2, 3]).without(&["Seen", "Heads", "Report", "Announce", "Publish"]);
+    t.pass(Duration::from_secs(45)).arrives(conn(3, 1), Frame::Heartbeat);
+    t.pass(Duration::from_secs(46));
+    golden!(t);
+}
+
+#[test]
+fn what_the_log_has_not_acknowledged_is_published_again() {
+    let mut t = serving();
+    t.opened(conn(2, 1)).arrives(conn(2, 1), hello(2, 1));
+    t.beat("what happens meanwhile waits for the next batch");
+    t.closed(conn(2, 1), CloseCause::Fin);
+    t.pass(Duration::from_millis(500)).pass(RETRY_STORE);
+    t.receives(EVENT_LOG, Wire::Published { batch: 1 });
+    t.beat("said twice, it changes nothing");
+    t.receives(EVENT_LOG, Wire::Published { batch: 1 });
+    t.receives(EVENT_LOG, Wire::Published { batch: 2 });
+    golden!(t);
+}
+
+#[test]
+fn a_second_boot_removes_its_own_leftovers_from_the_registry() {
+    let mut t = fresh().without(&["Report", "Announce", "Silence"]);
+    t.boots().synced();
+    t.reboot(boot).synced();
+    t.beat("asked until it is answered").pass(RETRY_STORE);
+    t.receives(REGISTRY, Wire::Swept { gateway: server(1), upto: Incarnation(1), rows: 3 });
+    t.pass(RETRY_STORE);
+    golden!(t);
+}
+
+#[test]
+fn a_server_that_was_declared_dead_closes_everything_and_begins_again() {
+    let mut t = with(&[2, 3]);
+    t.receives(CLEANER, Wire::DeclaredDead { incarnation: Incarnation(1) });
+    t.beat("between two incarnations nobody is welcome").opened(conn(2, 2));
+    t.synced();
+    t.beat("told again, it only answers");
+    t.receives(CLEANER, Wire::DeclaredDead { incarnation: Incarnation(1) });
+    t.opened(conn(2, 3)).arrives(conn(2, 3), hello(2, 3));
+    golden!(t);
+}
+
+/// The number of a batch is all that tells its answer from another's. After a reboot the answer
+/// to the last process's publish must not be taken for an answer to this one's, or a session is
+/// unreachable until it happens to be announced again.
+#[test]
+fn an_answer_to_an_earlier_boots_publish_is_not_taken_for_this_ones() {
+    let mut t = serving();
+    t.opened(conn(2, 1)).arrives(conn(2, 1), hello(2, 1));
+    t.beat("batch 1 is on its way when the process dies");
+    t.reboot(boot).synced();
+    t.opened(conn(3, 1)).arrives(conn(3, 1), hello(3, 1));
+    t.beat("the late answer; the new process's own publish was lost");
+    t.receives(EVENT_LOG, Wire::Published { batch: 1 });
+    t.forgets(Timer::Announce);
+    t.pass(RETRY_STORE);
+    let again = t.trace().rsplit("(2s pass)").next().expect("the end of the trace");
+    assert!(again.contains("Opened u3 e1"), "never published:\n{}", t.trace());
+}
+
+/// `ANNOUNCE_PERIOD` promises a rate per session, whatever the number of sessions.
+#[test]
+fn a_session_is_announced_once_per_period() {
+    let mut t = with(&[2, 3]);
+    let begun = t.done.len();
+    t.unseen(|t| {
+        for _ in 0..ANNOUNCE_PERIOD.as_secs() {
+            t.pass(Duration::from_secs(1));
+            t.arrives(conn(2, 1), Frame::Heartbeat).arrives(conn(3, 1), Frame::Heartbeat);
+            let published = t.done.iter().rev().find_map(|action| match action {
+                Action::Send { wire: Wire::Publish { batch, .. }, .. } => Some(*batch),
+                _ => None,
+            });
+            t.receives(EVENT_LOG, Wire::Published { batch: published.unwrap_or(0) });
+        }
+    });
+    let announced = SessionEvent::Opened(session(2, 1, 1));
+    let times = t.done[begun..].iter().filter(|action| match action {
+        Action::Send { wire: Wire::Publish { events, .. }, .. } => events.contains(&announced),
+        _ => false,
+    });
+    let times = times.count();
+    assert!((1..=2).contains(&times), "announced {times} times in one period");
+}

@@ -1,0 +1,159 @@
+//! The registry: by epoch, never by arrival; a removal names exactly what it removes.
+
+use crate::cast::*;
+use crate::script::{Script, golden};
+use courier::disk::Disk;
+use courier::id::{Incarnation, Session};
+use courier::limits::REGISTRY_FLUSH;
+use courier::registry::Registry;
+use courier::wire::{SessionEvent, Wire};
+
+fn registry() -> Script<Registry> {
+    Script::new(REGISTRY, Registry::boot(&Disk::default()))
+}
+
+/// Quiet about its disk, which is not what most stories are about.
+fn rows() -> Script<Registry> {
+    registry().without(&["Row", "RowRemoved", "Flush", "Swept"])
+}
+
+fn apply(events: &[SessionEvent]) -> Wire {
+    Wire::Apply { partition: 0, next: 1, events: events.to_vec() }
+}
+
+fn opened(epoch: u32, on: u32) -> SessionEvent {
+    SessionEvent::Opened(session(2, epoch, on))
+}
+
+fn closed(epoch: u32, on: u32) -> SessionEvent {
+    SessionEvent::Closed(session(2, epoch, on))
+}
+
+fn locate(t: &mut Script<Registry>) {
+    t.receives(app(1), Wire::Locate { device: u(2), conversation: pair(1, 2) });
+}
+
+#[test]
+fn a_newer_connection_replaces_the_row_and_displaces_the_older() {
+    let mut t = registry();
+    locate(&mut t);
+    t.receives(CONSUMER, apply(&[opened(1, 1)]));
+    locate(&mut t);
+    t.receives(CONSUMER, apply(&[opened(2, 3)]));
+    locate(&mut t);
+    t.beat("made durable once a second").pass(REGISTRY_FLUSH).synced();
+    golden!(t);
+}
+
+#[test]
+fn an_older_opening_that_comes_late_is_fenced() {
+    let mut t = rows();
+    t.receives(CONSUMER, apply(&[opened(2, 3)]));
+    t.receives(CONSUMER, apply(&[opened(1, 1)]));
+    locate(&mut t);
+    golden!(t);
+}
+
+#[test]
+fn the_close_of_an_older_session_does_not_remove_a_newer_row() {
+    let mut t = rows();
+    t.receives(CONSUMER, apply(&[opened(1, 1), opened(2, 3)]));
+    t.receives(CONSUMER, apply(&[closed(1, 1)]));
+    locate(&mut t);
+    golden!(t);
+}
+
+#[test]
+fn a_session_that_closed_never_comes_back() {
+    let mut t = rows();
+    t.receives(CONSUMER, apply(&[opened(2, 3), closed(2, 3)]));
+    t.beat("a late announcement of it, and one of its predecessor");
+    t.receives(CONSUMER, apply(&[opened(2, 3)])).receives(CONSUMER, apply(&[opened(1, 1)]));
+    locate(&mut t);
+    t.beat("the next connection does").receives(CONSUMER, apply(&[opened(3, 1)]));
+    locate(&mut t);
+    golden!(t);
+}
+
+#[test]
+fn a_close_that_overtakes_its_opening_fences_it() {
+    let mut t = rows();
+    t.receives(CONSUMER, apply(&[closed(2, 3)])).receives(CONSUMER, apply(&[opened(2, 3)]));
+    locate(&mut t);
+    golden!(t);
+}
+
+/// The comment in `Registry::closed` promises it also when an older row is there.
+#[test]
+fn a_close_that_overtakes_its_opening_fences_it_although_an_older_row_is_there() {
+    let mut t = rows();
+    t.receives(CONSUMER, apply(&[opened(1, 1), closed(2, 3), opened(2, 3)]));
+    locate(&mut t);
+    let (device, conversation) = (u(2), pair(1, 2));
+    let nowhere = Wire::Located { device, conversation, session: None };
+    assert!(t.sent(&nowhere), "a closed session is routable:\n{}", t.trace());
+}
+
+#[test]
+fn an_eviction_removes_exactly_the_row_that_it_names() {
+    let mut t = rows();
+    t.receives(CONSUMER, apply(&[opened(2, 3)]));
+    t.beat("another epoch, another server, another process");
+    t.receives(app(1), Wire::Evict { session: session(2, 1, 3) });
+    t.receives(app(1), Wire::Evict { session: session(2, 2, 1) });
+    let other = Session { incarnation: Incarnation(2), ..session(2, 2, 3) };
+    t.receives(app(1), Wire::Evict { session: other });
+    locate(&mut t);
+    t.beat("this one").receives(app(1), Wire::Evict { session: session(2, 2, 3) });
+    locate(&mut t);
+    golden!(t);
+}
+
+#[test]
+fn a_live_session_that_was_evicted_comes_back_by_being_announced_again() {
+    let mut t = rows();
+    t.receives(CONSUMER, apply(&[opened(2, 3)]));
+    t.receives(app(1), Wire::Evict { session: session(2, 2, 3) });
+    t.receives(CONSUMER, apply(&[opened(2, 3)]));
+    locate(&mut t);
+    t.beat("announced while it is there, nothing changes");
+    t.receives(CONSUMER, apply(&[opened(2, 3)]));
+    golden!(t);
+}
+
+#[test]
+fn a_sweep_removes_one_servers_incarnations_and_refuses_new_rows_of_them() {
+    let mut t = rows();
+    let next = Session { incarnation: Incarnation(2), ..session(4, 1, 3) };
+    let others = [SessionEvent::Opened(session(3, 1, 1)), SessionEvent::Opened(next)];
+    t.receives(CONSUMER, apply(&[opened(2, 3)])).receives(CONSUMER, apply(&others));
+    t.receives(CLEANER, Wire::Sweep { gateway: server(3), upto: Incarnation(1) });
+    t.beat("a late event of the swept incarnation").receives(CONSUMER, apply(&[opened(5, 3)]));
+    locate(&mut t);
+    t.beat("swept again, nothing is left");
+    t.receives(CLEANER, Wire::Sweep { gateway: server(3), upto: Incarnation(1) });
+    golden!(t);
+}
+
+#[test]
+fn a_crash_loses_the_last_second_and_announcing_brings_it_back() {
+    let mut t = registry();
+    t.receives(CONSUMER, apply(&[opened(1, 1)])).pass(REGISTRY_FLUSH).synced();
+    t.receives(CONSUMER, apply(&[opened(2, 3)]));
+    t.reboot(Registry::boot);
+    locate(&mut t);
+    t.receives(CONSUMER, apply(&[opened(2, 3)]));
+    golden!(t);
+}
+
+#[test]
+fn removals_and_sweeps_survive_a_crash() {
+    let mut t = registry().without(&["Row", "RowRemoved", "RowWritten", "Flush"]);
+    t.receives(CONSUMER, apply(&[opened(1, 1), closed(1, 1)]));
+    t.receives(CLEANER, Wire::Sweep { gateway: server(3), upto: Incarnation(1) });
+    t.pass(REGISTRY_FLUSH).synced();
+    t.reboot(Registry::boot);
+    t.receives(CONSUMER, apply(&[opened(1, 1)])).receives(CONSUMER, apply(&[opened(2, 3)]));
+    locate(&mut t);
+    golden!(t);
+}
