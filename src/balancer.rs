@@ -1,7 +1,7 @@
 //! The balancer: which gateway should a device connect to?
 //!
 //! It answers devices and probes gateways. It believes its last health check, so for up to
-//! `PROBE_EVERY` it sends devices to a server that is already dead; they come back. It never
+//! one probe interval it sends devices to a server that is already dead; they come back. It never
 //! carries a connection itself, and keeps nothing about a device.
 
 use crate::directory::Directory;
@@ -10,6 +10,7 @@ use crate::limits;
 use crate::node::{Event, Outbox, Role, Timer};
 use crate::note::Note;
 use crate::time::Now;
+use crate::timing::Timing;
 use crate::wire::Wire;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -30,6 +31,7 @@ pub enum Balance {
 #[derive(Clone, Debug)]
 pub struct Config {
     pub directory: Arc<Directory>,
+    pub timing: Arc<Timing>,
     pub balance: Balance,
 }
 
@@ -99,7 +101,7 @@ impl Balancer {
             }
             out.send(host, Wire::Ping { nonce: self.nonce });
         }
-        out.set_timer(Timer::Probe, limits::PROBE_EVERY);
+        out.set_timer(Timer::Probe, self.config.timing.probe);
     }
 
     fn take_out(&mut self, gateway: HostId, out: &mut Outbox) {

@@ -45,30 +45,35 @@ pub struct Cleaner {
     config: Config,
     suspicions: BTreeMap<(HostId, HostId), Suspicion>,
     verdicts: BTreeMap<HostId, Verdict>,
+    /// A look is due. With nobody suspected and nobody buried there is nothing to look at.
+    looking: bool,
 }
 
 impl Cleaner {
     pub fn boot(config: Config) -> Self {
-        Self { config, suspicions: BTreeMap::new(), verdicts: BTreeMap::new() }
+        Self { config, suspicions: BTreeMap::new(), verdicts: BTreeMap::new(), looking: false }
     }
 }
 
 impl Role for Cleaner {
     fn step(&mut self, now: Now, event: Event, out: &mut Outbox) {
         match event {
-            Event::Booted => out.set_timer(Timer::Judge, limits::PROBE_EVERY),
+            Event::Booted => {}
             Event::Received { from, wire: Wire::Suspect { gateway, incarnation, silent_for } } => {
                 let silence = u64::try_from(silent_for.as_nanos()).unwrap_or(u64::MAX);
                 let silent_since = Instant(now.mono.0.saturating_sub(silence));
                 let suspicion = Suspicion { said_at: now.mono, incarnation, silent_since };
                 self.suspicions.insert((gateway, from), suspicion);
+                self.look_later(out);
             }
             Event::Fired(Timer::Judge) => {
-                self.suspicions.retain(|_, s| now.mono.since(s.said_at) < limits::SUSPICION_LIFE);
+                self.looking = false;
+                let life = self.config.timing.probe * limits::SUSPICION_PROBES;
+                self.suspicions.retain(|_, s| now.mono.since(s.said_at) < life);
                 for gateway in self.config.directory.gateways.clone() {
                     self.judge(now.mono, gateway, out);
                 }
-                out.set_timer(Timer::Judge, limits::PROBE_EVERY);
+                self.look_later(out);
             }
             Event::Received { wire: Wire::Swept { gateway, upto, rows }, .. } => {
                 let verdict = self.verdicts.get_mut(&gateway);
@@ -91,6 +96,13 @@ impl Role for Cleaner {
 }
 
 impl Cleaner {
+    fn look_later(&mut self, out: &mut Outbox) {
+        let something = !self.suspicions.is_empty() || !self.verdicts.is_empty();
+        if something && !std::mem::replace(&mut self.looking, true) {
+            out.set_timer(Timer::Judge, self.config.timing.probe);
+        }
+    }
+
     fn judge(&mut self, now: Instant, gateway: HostId, out: &mut Outbox) {
         let clean_after = self.config.timing.clean_after;
         let observers = (gateway, HostId(0))..=(gateway, HostId(u32::MAX));

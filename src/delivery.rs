@@ -167,8 +167,16 @@ impl Deliveries {
         note_parked(claim, why, out);
         let Claim { device, conversation, term, attempts, .. } = *claim;
         let entropy = self.entropy ^ term.0;
-        let retry_after =
-            jitter::backoff(limits::RETRY_BASE, limits::RETRY_CAP, attempts, entropy);
+        let cap = match why {
+            Parking::NoSession => limits::ABSENT_CAP,
+            Parking::Refused
+            | Parking::NotHere
+            | Parking::Busy
+            | Parking::NoAnswer
+            | Parking::RegistryDown
+            | Parking::Overload => limits::RETRY_CAP,
+        };
+        let retry_after = jitter::backoff(limits::RETRY_BASE, cap, attempts, entropy);
         out.send(
             self.directory.database,
             Wire::Release { device, conversation, term, retry_after },

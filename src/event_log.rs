@@ -12,7 +12,7 @@ use crate::node::{Event, Outbox, Role};
 use crate::note::Note;
 use crate::time::Now;
 use crate::wire::{LogEntry, SessionEvent, Wire};
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 
 #[derive(Clone, Debug, Default)]
 struct Partition {
@@ -21,6 +21,16 @@ struct Partition {
     durable: u64,
     /// Where the consumer group goes on.
     committed: u64,
+    /// A poll that found nothing, answered when there is something.
+    waiting: Option<Waiting>,
+}
+
+/// A poll that is held. A later one takes its place: its asker has given the earlier one up.
+#[derive(Clone, Copy, Debug)]
+struct Waiting {
+    who: HostId,
+    from: u64,
+    most: u32,
 }
 
 /// What waits for the disk.
@@ -81,12 +91,10 @@ impl Role for EventLog {
                 self.sync(out);
             }
             Event::Received { from, wire: Wire::Poll { partition, from: offset, most } } => {
-                let Partition { entries, durable, committed } =
-                    &self.partitions[partition as usize];
-                let first = offset.unwrap_or(*committed);
-                let end = (first + u64::from(most)).min(*durable);
-                let entries = entries[(first.min(end)) as usize..end as usize].to_vec();
-                out.send(from, Wire::Polled { partition, from: first, entries });
+                let held = &mut self.partitions[partition as usize];
+                let first = offset.unwrap_or(held.committed);
+                held.waiting = Some(Waiting { who: from, from: first, most });
+                self.answer(partition, out);
             }
             Event::Received { from, wire: Wire::Commit { partition, next } } => {
                 let committed = &mut self.partitions[partition as usize].committed;
@@ -114,17 +122,34 @@ impl EventLog {
         }
     }
 
+    /// Answers the poll that is held, if there is something for it.
+    fn answer(&mut self, partition: u32, out: &mut Outbox) {
+        let Partition { entries, durable, waiting, .. } = &mut self.partitions[partition as usize];
+        let Some(Waiting { who, from, most }) = *waiting else { return };
+        if from < *durable {
+            let end = (from + u64::from(most)).min(*durable);
+            let entries = entries[from as usize..end as usize].to_vec();
+            *waiting = None;
+            out.send(who, Wire::Polled { partition, from, entries });
+        }
+    }
+
     fn synced(&mut self, records: u64, out: &mut Outbox) {
+        let mut grown = BTreeSet::new();
         while let Some((_, durable)) = self.awaiting.pop_front_if(|(number, _)| *number <= records)
         {
             match durable {
-                Durable::Logged { partition } => self.partitions[partition as usize].durable += 1,
+                Durable::Logged { partition } => {
+                    self.partitions[partition as usize].durable += 1;
+                    grown.insert(partition);
+                }
                 Durable::Published { to, batch } => out.send(to, Wire::Published { batch }),
                 Durable::Committed { to, partition, next } => {
                     out.send(to, Wire::Committed { partition, next })
                 }
             }
         }
+        grown.into_iter().for_each(|partition| self.answer(partition, out));
         self.syncing = false;
         if !self.awaiting.is_empty() {
             self.sync(out);

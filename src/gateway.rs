@@ -117,8 +117,7 @@ impl Role for Gateway {
                     out.note(Note::TornRecord);
                 }
                 out.set_timer(Timer::Silence, self.config.timing.silence / SILENCE_CHECKS);
-                out.set_timer(Timer::Announce, limits::REPORT_EVERY);
-                out.set_timer(Timer::Report, limits::REPORT_EVERY);
+                out.set_timer(Timer::Announce, limits::ANNOUNCE_PERIOD);
                 self.begin_incarnation(out);
             }
             Event::Synced { .. } => self.serve(out),
@@ -153,7 +152,7 @@ impl Role for Gateway {
                         Wire::CatchUp { session, next, all },
                     ),
                     (Frame::Heartbeat, Some(session)) => {
-                        self.beaten.push(session);
+                        self.beat(session, out);
                         out.write(conn, Frame::HeartbeatAck);
                     }
                     // Out of turn, or in another's name: not a device that follows the protocol.
@@ -298,7 +297,7 @@ impl Gateway {
         let session = Session { device, epoch, gateway, incarnation: self.incarnation };
         self.connections.get_mut(&conn).expect("it just spoke").session = Some(session);
         self.devices.insert(device, conn);
-        self.beaten.push(session);
+        self.beat(session, out);
         out.write(conn, Frame::Welcome { epoch, incarnation: self.incarnation });
         self.tell(SessionEvent::Opened(session), out);
     }
@@ -445,8 +444,8 @@ impl Gateway {
 
     /// Announces the next few live sessions again: what the registry lost comes back, at a rate.
     fn announce(&mut self, out: &mut Outbox) {
-        let share = limits::ANNOUNCE_PERIOD.as_secs() / limits::REPORT_EVERY.as_secs();
-        let count = self.devices.len().div_ceil(share as usize);
+        let looks = (limits::ANNOUNCE_PERIOD.as_secs() / limits::REPORT_EVERY.as_secs()) as usize;
+        let count = self.devices.len().div_ceil(looks);
         let after = self.announced.map_or(Bound::Unbounded, Bound::Excluded);
         let next: Vec<_> =
             self.devices.range((after, Bound::Unbounded)).take(count).map(|(d, c)| (*d, *c)).collect();
@@ -457,18 +456,24 @@ impl Gateway {
                 self.tell(SessionEvent::Opened(session), out);
             }
         }
-        out.set_timer(Timer::Announce, limits::REPORT_EVERY);
+        // With few sessions, one at a time and seldom.
+        let looks = self.devices.len().clamp(1, looks) as u32;
+        out.set_timer(Timer::Announce, limits::ANNOUNCE_PERIOD / looks);
+    }
+
+    fn beat(&mut self, session: Session, out: &mut Outbox) {
+        if self.beaten.is_empty() {
+            out.set_timer(Timer::Report, limits::REPORT_EVERY);
+        }
+        self.beaten.push(session);
     }
 
     /// Passes the heartbeats on: to presence, and to the database as the question whether any of
     /// these devices is behind without knowing.
     fn report(&mut self, out: &mut Outbox) {
         let sessions = std::mem::take(&mut self.beaten);
-        if !sessions.is_empty() {
-            let devices = sessions.iter().map(|session| session.device).collect();
-            out.send(self.config.directory.presence, Wire::Seen { devices });
-            out.send(self.config.directory.database, Wire::Heads { sessions });
-        }
-        out.set_timer(Timer::Report, limits::REPORT_EVERY);
+        let devices = sessions.iter().map(|session| session.device).collect();
+        out.send(self.config.directory.presence, Wire::Seen { devices });
+        out.send(self.config.directory.database, Wire::Heads { sessions });
     }
 }

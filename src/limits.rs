@@ -87,34 +87,40 @@ pub const RETRY_BASE: Duration = Duration::from_secs(1);
 /// they wait if that wake-up is lost.
 pub const RETRY_CAP: Duration = Duration::from_secs(30);
 
+/// Longest wait of a row whose device is connected nowhere. It is woken when the device registers,
+/// and the device asks for itself when it connects and when it beats, so this is only the net under
+/// both: an absent device must not cost an attempt every half minute for a month.
+pub const ABSENT_CAP: Duration = Duration::from_secs(15 * 60);
+
 /// A worker looks for due rows this often when it has found none.
-pub const WORKER_POLL: Duration = Duration::from_millis(250);
+pub const WORKER_POLL: Duration = Duration::from_millis(500);
 
 /// A row must have been undelivered for this long before an idle device is told: younger ones are
 /// most likely being delivered.
 pub const BEHIND_AFTER: Duration = Duration::from_secs(5);
 
-/// The balancer and the monitors probe each gateway this often.
-pub const PROBE_EVERY: Duration = Duration::from_secs(1);
+/// A monitor speaks up after this many unanswered probes; the cleaner decides much later.
+pub const SUSPECT_PROBES: u32 = 5;
 
-/// A monitor speaks up after this much silence; the cleaner decides much later.
-pub const SUSPECT_AFTER: Duration = Duration::from_secs(5);
-
-/// A suspicion that is not repeated for this long is forgotten: its observer sees the gateway.
-pub const SUSPICION_LIFE: Duration = Duration::from_secs(4);
+/// A suspicion that is not repeated for this many probes is forgotten: its observer sees the
+/// gateway again.
+pub const SUSPICION_PROBES: u32 = 4;
 
 /// A gateway repeats an unacknowledged publish, the consumer an unanswered question, the cleaner
 /// a verdict, after this long.
 pub const RETRY_STORE: Duration = Duration::from_secs(2);
 
-/// The consumer polls a partition that had nothing new again after this long.
+/// The consumer waits this long between two batches of a partition, and before it looks again at
+/// entries that are too young. A poll that finds nothing is held by the log until there is
+/// something, as Kafka does (`fetch.max.wait.ms`).
 pub const CONSUMER_POLL: Duration = Duration::from_millis(100);
 
-/// Entries that the consumer applies per partition and poll: its controlled rate is this many per
+/// Entries that the consumer applies per partition and batch: its controlled rate is this many per
 /// `CONSUMER_POLL`.
 pub const CONSUMER_BATCH: u32 = 500;
 
-/// A gateway collects heartbeats for this long before it reports them.
+/// A gateway collects heartbeats for this long before it reports them, and announces sessions again
+/// at most this often.
 pub const REPORT_EVERY: Duration = Duration::from_secs(1);
 
 /// A gateway announces all its live sessions again once per this time, spread evenly: what the

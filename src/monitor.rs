@@ -9,6 +9,7 @@ use crate::id::{HostId, Incarnation};
 use crate::limits;
 use crate::node::{Event, Outbox, Role, Timer};
 use crate::time::{Instant, Now};
+use crate::timing::Timing;
 use crate::wire::Wire;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -17,6 +18,7 @@ use std::sync::Arc;
 #[derive(Clone, Debug)]
 pub struct Config {
     pub directory: Arc<Directory>,
+    pub timing: Arc<Timing>,
 }
 
 /// When a gateway last answered, and as whom.
@@ -48,7 +50,7 @@ impl Role for Monitor {
                     out.send(*gateway, Wire::Ping { nonce: self.nonce });
                 }
                 self.speak_up(now, out);
-                out.set_timer(Timer::Probe, limits::PROBE_EVERY);
+                out.set_timer(Timer::Probe, self.config.timing.probe);
             }
             Event::Received { from, wire: Wire::Pong { incarnation, .. } } => {
                 let sight = Sight { at: now.mono, incarnation };
@@ -69,7 +71,7 @@ impl Monitor {
     fn speak_up(&self, now: Now, out: &mut Outbox) {
         for (gateway, Sight { at, incarnation }) in &self.seen {
             let silent_for = now.mono.since(*at);
-            if silent_for >= limits::SUSPECT_AFTER {
+            if silent_for >= self.config.timing.probe * limits::SUSPECT_PROBES {
                 let (gateway, incarnation) = (*gateway, *incarnation);
                 out.send(
                     self.config.directory.cleaner,

@@ -34,24 +34,28 @@ pub struct Presence {
     /// When each person's status could change next, at the earliest. Kept lazily: a heartbeat does
     /// not touch it, the sweep corrects it.
     deadlines: BTreeSet<(Instant, UserId)>,
+    /// A sweep is due, at the first deadline or before.
+    sweeping: bool,
 }
 
 impl Presence {
     pub fn boot(config: Config) -> Self {
-        Self { config, people: BTreeMap::new(), deadlines: BTreeSet::new() }
+        Self { config, people: BTreeMap::new(), deadlines: BTreeSet::new(), sweeping: false }
     }
 }
 
 impl Role for Presence {
     fn step(&mut self, now: Now, event: Event, out: &mut Outbox) {
         match event {
-            Event::Booted => out.set_timer(Timer::Sweep, limits::REPORT_EVERY),
+            Event::Booted => {}
             Event::Received { wire: Wire::Seen { devices }, .. } => {
                 devices.into_iter().for_each(|device| self.seen(now.mono, device.user, out));
+                self.sweep_later(now.mono, out);
             }
             Event::Fired(Timer::Sweep) => {
+                self.sweeping = false;
                 self.sweep(now.mono, out);
-                out.set_timer(Timer::Sweep, limits::REPORT_EVERY);
+                self.sweep_later(now.mono, out);
             }
             other => unreachable!("not for presence: {other:?}"),
         }
@@ -65,6 +69,14 @@ impl Presence {
         if known != Some(Status::Online) {
             out.note(Note::PresenceChanged { user, status: Status::Online });
             self.deadlines.insert((now + self.config.timing.online, user));
+        }
+    }
+
+    fn sweep_later(&mut self, now: Instant, out: &mut Outbox) {
+        let Some((at, _)) = self.deadlines.first() else { return };
+        if !std::mem::replace(&mut self.sweeping, true) {
+            // Deadlines of the same second share a sweep.
+            out.set_timer(Timer::Sweep, at.since(now).max(limits::REPORT_EVERY));
         }
     }
 

@@ -20,6 +20,9 @@ pub struct Timing {
     /// trip, so that one lost heartbeat costs nothing.
     #[serde(with = "humantime_serde")]
     pub silence: Duration,
+    /// The balancer and the monitors probe each gateway this often.
+    #[serde(with = "humantime_serde")]
+    pub probe: Duration,
     /// The cleaner removes the rows of a gateway that has been silent for this long. The
     /// literature's 45 s.
     #[serde(with = "humantime_serde")]
@@ -43,6 +46,7 @@ impl Default for Timing {
             heartbeat: Duration::from_secs(30),
             heartbeat_wait: Duration::from_secs(10),
             silence: Duration::from_secs(75),
+            probe: Duration::from_secs(1),
             clean_after: Duration::from_secs(45),
             consumer_lag: Duration::ZERO,
             online: Duration::from_secs(75),

@@ -91,7 +91,7 @@ impl Crew for Fleet {
                 Member::Client(Client::boot(config, disk))
             }
             Part::Balancer => {
-                let config = balancer::Config { directory, balance: self.balance };
+                let config = balancer::Config { directory, timing, balance: self.balance };
                 Member::Balancer(Box::new(Balancer::boot(config)))
             }
             Part::Registry => Member::Registry(Box::new(Registry::boot(disk))),
@@ -109,7 +109,7 @@ impl Crew for Fleet {
             Part::Cleaner => {
                 Member::Cleaner(Box::new(Cleaner::boot(cleaner::Config { directory, timing })))
             }
-            Part::Monitor => Member::Monitor(Box::new(Monitor::boot(monitor::Config { directory }))),
+            Part::Monitor => Member::Monitor(Box::new(Monitor::boot(monitor::Config { directory, timing }))),
             Part::Router => {
                 Member::Router(Box::new(Router::boot(router::Config { directory, entropy })))
             }

@@ -453,12 +453,13 @@ impl Plan {
                 return Err(Impossible::new(place!["network", name, "p99"], what, help));
             }
         }
-        let Timing { heartbeat, heartbeat_wait, silence, clean_after, online, offline, .. } =
+        let Timing { heartbeat, heartbeat_wait, silence, probe, clean_after, online, offline, .. } =
             self.timing;
         for (name, value) in [
             ("heartbeat", heartbeat),
             ("heartbeat-wait", heartbeat_wait),
             ("silence", silence),
+            ("probe", probe),
             ("clean-after", clean_after),
             ("online", online),
             ("offline", offline),

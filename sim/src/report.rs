@@ -249,11 +249,18 @@ fn ms_since_zero(history: &History, at: u64) -> i64 {
     (at as i64 - history.cast.zero as i64) / 1_000_000
 }
 
-/// Seconds relative to T=0, with milliseconds: `T+20.001s`.
+/// Time relative to T=0, with milliseconds: `T+20.001s`, `T+1:02:03.004`, `T+3d 01:02:03.004`.
 pub fn clock(nanos: i64) -> String {
     let sign = if nanos < 0 { '-' } else { '+' };
     let ms = nanos.unsigned_abs() / 1_000_000;
-    format!("T{sign}{}.{:03}s", ms / 1_000, ms % 1_000)
+    let (seconds, ms) = (ms / 1_000, ms % 1_000);
+    let (days, hours, minutes) = (seconds / 86_400, seconds / 3_600 % 24, seconds / 60 % 60);
+    let rest = seconds % 60;
+    match (days, hours) {
+        (0, 0) => format!("T{sign}{seconds}.{ms:03}s"),
+        (0, hours) => format!("T{sign}{hours}:{minutes:02}:{rest:02}.{ms:03}"),
+        (days, hours) => format!("T{sign}{days}d {hours:02}:{minutes:02}:{rest:02}.{ms:03}"),
+    }
 }
 
 /// A message's journey, and the faults that were on while it travelled.

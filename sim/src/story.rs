@@ -6,7 +6,7 @@
 use crate::cast::{Cast, Part};
 use crate::history::{Fact, History, Life, Phase};
 use crate::plan::Plan;
-use courier::id::{DeviceId, HostId, MessageId, Session, UserId};
+use courier::id::{DeviceId, HostId, MessageId, Session, Stamp, UserId};
 use courier::node::CloseCause;
 use courier::note::{Disconnect, Note, Parking, Removal, SessionEnd, Status};
 use std::collections::{BTreeMap, BTreeSet};
@@ -41,7 +41,7 @@ pub fn tell(plan: &Plan, history: &History) -> Vec<Line> {
     let cast = &history.cast;
     let named: BTreeSet<UserId> =
         plan.user.iter().filter_map(|user| cast.user(&user.name)).take(NAMED_MAX).collect();
-    let mut teller = Teller { cast, named, rows: BTreeMap::new(), recipients: BTreeMap::new() };
+    let mut teller = Teller { cast, named, rows: BTreeMap::new(), attempts: BTreeMap::new() };
     let mut lines = Vec::new();
     for entry in &history.entries {
         let at = entry.at as i64 - cast.zero as i64;
@@ -105,9 +105,12 @@ struct Teller<'a> {
     named: BTreeSet<UserId>,
     /// Where the registry sends the named users' devices.
     rows: BTreeMap<DeviceId, Session>,
-    /// To whom each message of a named user goes.
-    recipients: BTreeMap<MessageId, String>,
+    /// How often each row's attempts have been told.
+    attempts: BTreeMap<(DeviceId, Stamp), u32>,
 }
+
+/// Attempts at one message that are told; a phone that is off for days would drown the rest.
+const ATTEMPTS_TOLD_MAX: u32 = 4;
 
 type Told = Vec<(String, String, Tone)>;
 
@@ -185,7 +188,6 @@ impl Teller<'_> {
             Note::ConnectFailed { .. } if mine => one(&me, "cannot connect; waits", Tone::Plain),
             Note::Invoked { id, conversation, .. } if mine => {
                 let others = self.others(conversation, id.device);
-                self.recipients.insert(id, others.clone());
                 let mut told = one(&me, &format!("sends {id} to {others}"), Tone::Plain);
                 for device in self.cast.audience(conversation) {
                     if device != id.device && self.is_named(device) {
@@ -212,6 +214,17 @@ impl Teller<'_> {
                 one(&me, &format!("misses #{from} to #{head} and asks for them"), Tone::Plain)
             }
             Note::Parked { device, stamp, why, .. } if self.is_named(device) => {
+                let told = self.attempts.entry((device, stamp)).or_default();
+                *told += 1;
+                match *told {
+                    ATTEMPTS_TOLD_MAX => {
+                        let to = self.device(device);
+                        let what = format!("goes on trying {stamp} for {to}, ever more seldom");
+                        return one(&me, &what, Tone::Plain);
+                    }
+                    told if told > ATTEMPTS_TOLD_MAX => return Vec::new(),
+                    _ => {}
+                }
                 let to = self.device(device);
                 let why = match why {
                     Parking::NoSession => "the registry knows no connection",
@@ -225,6 +238,10 @@ impl Teller<'_> {
                 one(&me, &format!("parks {stamp} for {to}: {why}"), Tone::Bad)
             }
             Note::Redelivered { device, stamp, .. } if self.is_named(device) => {
+                if self.attempts.get(&(device, stamp)).is_some_and(|told| *told >= ATTEMPTS_TOLD_MAX - 1)
+                {
+                    return Vec::new();
+                }
                 one(&me, &format!("tries {stamp} for {} again", self.device(device)), Tone::Plain)
             }
             Note::StaleRoute { session } if self.is_named(session.device) => {

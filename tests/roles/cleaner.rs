@@ -9,9 +9,14 @@ use courier::wire::Wire;
 use std::sync::Arc;
 use std::time::Duration;
 
-fn cleaner() -> Script<Cleaner> {
+fn fresh() -> Script<Cleaner> {
     let config = Config { directory: fleet(), timing: Arc::new(Timing::default()) };
-    let mut t = Script::new(CLEANER, Cleaner::boot(config)).without(&["Judge"]);
+    Script::new(CLEANER, Cleaner::boot(config)).without(&["Judge"])
+}
+
+/// A cleaner that has been up for a day.
+fn cleaner() -> Script<Cleaner> {
+    let mut t = fresh().after(Duration::from_secs(86_400));
     t.unseen(|t| {
         t.boots();
     });
@@ -97,4 +102,13 @@ fn suspicions_of_two_incarnations_do_not_add_up() {
     t.receives(monitor(1), suspect(60)).receives(monitor(2), later.clone()).pass(SECOND);
     t.receives(monitor(1), later).pass(SECOND);
     golden!(t);
+}
+
+/// Its own uptime says nothing about how long others have been watching.
+#[test]
+fn a_cleaner_that_has_just_been_switched_on_believes_what_it_is_told() {
+    let mut t = fresh();
+    t.boots().receives(monitor(1), suspect(60)).receives(monitor(2), suspect(60)).pass(SECOND);
+    let sweep = Wire::Sweep { gateway: server(3), upto: Incarnation(1) };
+    assert!(t.sent(&sweep), "{}", t.trace());
 }

@@ -12,7 +12,7 @@ fn log() -> Script<EventLog> {
 }
 
 /// User 2's events.
-const PARTITION: u32 = 4;
+const PARTITION: u32 = 6;
 
 fn publish(batch: u64, epochs: std::ops::RangeInclusive<u32>) -> Wire {
     let events = epochs.map(|epoch| SessionEvent::Opened(session(2, epoch, 1))).collect();

@@ -14,7 +14,7 @@ fn registry() -> Script<Registry> {
 
 /// Quiet about its disk, which is not what most stories are about.
 fn rows() -> Script<Registry> {
-    registry().without(&["Row", "RowRemoved", "Flush", "Swept"])
+    registry().without(&["append", "Flush"])
 }
 
 fn apply(events: &[SessionEvent]) -> Wire {
@@ -148,7 +148,7 @@ fn a_crash_loses_the_last_second_and_announcing_brings_it_back() {
 
 #[test]
 fn removals_and_sweeps_survive_a_crash() {
-    let mut t = registry().without(&["Row", "RowRemoved", "RowWritten", "Flush"]);
+    let mut t = registry().without(&["append", "RowWritten", "Flush"]);
     t.receives(CONSUMER, apply(&[opened(1, 1), closed(1, 1)]));
     t.receives(CLEANER, Wire::Sweep { gateway: server(3), upto: Incarnation(1) });
     t.pass(REGISTRY_FLUSH).synced();

@@ -102,6 +102,7 @@ impl Tree<'_> {
                         "none" => format!("{id} {body} in {conversation}"),
                         answered => format!("{id} {body} in {conversation}, answers {answered}"),
                     },
+                    ("LogEntry", [event, appended_at]) => format!("{event} ({appended_at})"),
                     ("Entry", [message, stamp]) => format!("{stamp} {message}"),
                     (name, _) => fields.iter().fold(name.to_owned(), |line, (label, tree)| {
                         match label.is_empty() || tree.tells_its_kind() {
@@ -122,6 +123,7 @@ impl Tree<'_> {
                 word.starts_with(|first: char| first.is_alphabetic() || first == '#')
             }
             Tree::List(items) => !items.is_empty(),
+            Tree::Node { name: "Some", fields } => fields[0].1.tells_its_kind(),
             Tree::Node { .. } => true,
         }
     }

@@ -76,7 +76,9 @@ fn a_message_to_an_online_user_is_delivered() {
 
 #[test]
 fn a_message_to_an_offline_user_is_parked() {
-    let mut t = locating();
+    let mut t = app_1();
+    t.receives(server(3), route());
+    t.receives(DATABASE, appended(1, vec![claim(1, 1..=1)]));
     t.receives(REGISTRY, located(None));
     golden!(t);
 }

@@ -31,7 +31,7 @@ pub struct Script<R> {
     synced: usize,
     /// The other end of each connection.
     peers: BTreeMap<ConnId, HostId>,
-    /// First words of what the trace leaves out.
+    /// What the trace leaves out: whole verbs (`append`), or first words (`Ping`).
     hidden: &'static [&'static str],
     silent: bool,
     trace: String,
@@ -61,9 +61,15 @@ impl<R: Role> Script<R> {
         }
     }
 
-    /// Leaves actions that begin with one of these words out of the trace.
+    /// Leaves these out of the trace: a verb (`append`), or what begins with a word (`Ping`).
     pub fn without(mut self, words: &'static [&'static str]) -> Self {
         self.hidden = words;
+        self
+    }
+
+    /// The host was switched on this long ago.
+    pub fn after(mut self, uptime: Duration) -> Self {
+        self.advance(self.now.mono + uptime);
         self
     }
 
@@ -149,6 +155,17 @@ impl<R: Role> Script<R> {
         }
         self.advance(end);
         self
+    }
+
+    /// A timer fires, whatever the time.
+    pub fn fires(&mut self, timer: Timer) -> &mut Self {
+        self.timers.remove(&timer);
+        self.said(name(self.host), " ", "fires".into(), render(&timer));
+        self.step(Event::Fired(timer))
+    }
+
+    pub fn now(&self) -> Instant {
+        self.now.mono
     }
 
     /// A timer that this story is not about never fires.
@@ -239,17 +256,18 @@ impl<R: Role> Script<R> {
     }
 
     fn hides(&self, action: &Action) -> bool {
-        let shown = match action {
-            Action::Send { wire, .. } => render(wire),
-            Action::Write { frame, .. } => render(frame),
-            Action::SetTimer { timer, .. } | Action::CancelTimer(timer) => render(timer),
-            Action::Append(record) => render(record),
-            Action::Note(note) => render(note),
-            Action::Sync => "sync".into(),
+        let (verb, what) = match action {
+            Action::Send { wire, .. } => ("send", render(wire)),
+            Action::Write { frame, .. } => ("write", render(frame)),
+            Action::SetTimer { timer, .. } => ("timer", render(timer)),
+            Action::CancelTimer(timer) => ("cancel", render(timer)),
+            Action::Append(record) => ("append", render(record)),
+            Action::Note(note) => ("note", render(note)),
+            Action::Sync => ("sync", String::new()),
             Action::Open { .. } | Action::Close { .. } => return false,
         };
-        let first = shown.split(' ').next();
-        self.hidden.iter().any(|word| Some(*word) == first)
+        let first = what.split(' ').next().expect("even nothing has a first part");
+        self.hidden.iter().any(|word| *word == verb || *word == first)
     }
 
     fn does_inside(&mut self, verb: &str, what: String) {

@@ -38,7 +38,7 @@ fn a_parked_message_is_delivered_once_its_device_is_back() {
 }
 
 #[test]
-fn a_device_that_stays_away_waits_longer_each_time() {
+fn a_device_that_stays_away_is_tried_less_and_less_often() {
     let mut t = worker().without(&["Claim", "Poll", "Locate"]);
     t.boots();
     let (device, conversation) = (u(2), pair(1, 2));

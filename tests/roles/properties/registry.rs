@@ -1,0 +1,106 @@
+//! The registry under session events in any order, any number of times.
+
+use crate::cast::*;
+use crate::properties::config;
+use crate::script::Script;
+use courier::disk::Disk;
+use courier::id::Session;
+use courier::node::Action;
+use courier::registry::Registry;
+use courier::wire::{SessionEvent, Wire};
+use proptest::prelude::*;
+
+const EPOCHS: u32 = 4;
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Op {
+    Opened(u32),
+    Closed(u32),
+    Evicted(u32),
+    /// A crash after everything was synced: the rows come back from the records.
+    Rebooted,
+}
+
+fn ops(evictions: u32) -> impl Strategy<Value = Vec<Op>> {
+    let op = prop_oneof![
+        4 => (1..=EPOCHS).prop_map(Op::Opened),
+        3 => (1..=EPOCHS).prop_map(Op::Closed),
+        evictions => (1..=EPOCHS).prop_map(Op::Evicted),
+        1 => Just(Op::Rebooted),
+    ];
+    prop::collection::vec(op, 0..40)
+}
+
+/// Each epoch is on a server of its own choice, always the same.
+fn of(epoch: u32) -> Session {
+    session(2, epoch, 1 + epoch % 3)
+}
+
+fn apply(t: &mut Script<Registry>, op: Op) {
+    let event = match op {
+        Op::Opened(epoch) => SessionEvent::Opened(of(epoch)),
+        Op::Closed(epoch) => SessionEvent::Closed(of(epoch)),
+        Op::Evicted(epoch) => {
+            t.receives(app(1), Wire::Evict { session: of(epoch) });
+            return;
+        }
+        Op::Rebooted => {
+            t.synced().reboot(Registry::boot);
+            return;
+        }
+    };
+    t.receives(CONSUMER, Wire::Apply { partition: 0, next: 1, events: vec![event] });
+}
+
+fn located(t: &mut Script<Registry>) -> Option<u32> {
+    t.receives(app(1), Wire::Locate { device: u(2), conversation: pair(1, 2) });
+    let [Action::Send { wire: Wire::Located { session, .. }, .. }] = &t.last[..] else {
+        panic!("a question has an answer")
+    };
+    session.map(|session| session.epoch)
+}
+
+proptest! {
+    #![proptest_config(config())]
+
+    #[test]
+    fn the_epoch_of_a_device_never_goes_back(ops in ops(2)) {
+        let mut t = Script::new(REGISTRY, Registry::boot(&Disk::default()));
+        let mut highest = 0;
+        for op in ops {
+            apply(&mut t, op);
+            if let Some(epoch) = located(&mut t) {
+                prop_assert!(epoch >= highest, "from e{highest} back to e{epoch}");
+                highest = epoch;
+            }
+        }
+    }
+
+    /// The row is that of the newest connection that anybody spoke of, or there is none.
+    #[test]
+    fn only_the_newest_connection_is_routable_and_only_while_it_is_not_closed(ops in ops(1)) {
+        let mut t = Script::new(REGISTRY, Registry::boot(&Disk::default()));
+        let mut newest = 0;
+        let (mut opened, mut closed) = ([false; 5], [false; 5]);
+        let mut evicted = false;
+        for op in ops {
+            apply(&mut t, op);
+            match op {
+                Op::Opened(epoch) => {
+                    opened[epoch as usize] = true;
+                    evicted &= epoch < newest;
+                    newest = newest.max(epoch);
+                }
+                Op::Closed(epoch) => {
+                    closed[epoch as usize] = true;
+                    newest = newest.max(epoch);
+                }
+                Op::Evicted(epoch) => evicted |= epoch == newest,
+                Op::Rebooted => {}
+            }
+            let at = newest as usize;
+            let live = newest > 0 && opened[at] && !closed[at] && !evicted;
+            prop_assert_eq!(located(&mut t), live.then_some(newest), "after {:?}", op);
+        }
+    }
+}
