@@ -13,7 +13,9 @@ mod twice;
 
 use crate::document::Problem;
 use clap::{Parser, Subcommand};
+use std::any::Any;
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
 
 /// The scenario that runs when none is named.
@@ -101,15 +103,9 @@ pub fn main() -> ExitCode {
             };
         }
     };
-    let canonical = || Subcommands::Run(run::RunArguments::canonical());
-    let done = match arguments.command.unwrap_or_else(canonical) {
-        Subcommands::Run(arguments) => run::main(&arguments),
-        Subcommands::Sweep(arguments) => sweep::main(&arguments),
-        Subcommands::Replay(arguments) => replay::main(&arguments),
-        Subcommands::Twice(arguments) => twice::main(&arguments),
-        Subcommands::Scenarios(arguments) => scenarios::main(&arguments),
-    };
-    match done {
+    // A role's panic is a finding, and caught as one; any other is the testbed's own.
+    let done = catch_unwind(AssertUnwindSafe(|| dispatch(arguments)));
+    match done.unwrap_or_else(|panic| Err(Stop::Harness(message_of(&*panic)))) {
         Ok(status) => ExitCode::from(status),
         Err(Stop::NobodyReads) => ExitCode::SUCCESS,
         Err(Stop::NotDeterministic) => ExitCode::from(71),
@@ -118,10 +114,27 @@ pub fn main() -> ExitCode {
             ExitCode::from(64)
         }
         Err(Stop::Harness(what)) => {
-            eprintln!("courier: the testbed failed: {what}");
+            terminal::mention(&format!("the testbed failed: {what}"));
             ExitCode::from(70)
         }
     }
+}
+
+fn dispatch(arguments: Arguments) -> Result<u8, Stop> {
+    let canonical = || Subcommands::Run(run::RunArguments::canonical());
+    match arguments.command.unwrap_or_else(canonical) {
+        Subcommands::Run(arguments) => run::main(&arguments),
+        Subcommands::Sweep(arguments) => sweep::main(&arguments),
+        Subcommands::Replay(arguments) => replay::main(&arguments),
+        Subcommands::Twice(arguments) => twice::main(&arguments),
+        Subcommands::Scenarios(arguments) => scenarios::main(&arguments),
+    }
+}
+
+fn message_of(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
+    text.unwrap_or_else(|| "it panicked without a message".to_owned())
 }
 
 /// `RUST_LOG` chooses what is logged: `info` what roles note, `debug` also what happens to them,
@@ -129,10 +142,15 @@ pub fn main() -> ExitCode {
 fn log_to_standard_error() {
     use tracing_subscriber::EnvFilter;
     let Ok(filter) = EnvFilter::try_from_default_env() else { return };
+    // A run's shell has spans of its own, which would stand in every line.
+    let filter = filter.add_directive("madsim=off".parse().expect("it is a directive"));
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_timer(crate::trace::SimulatedTime)
         .with_target(false)
+        .with_ansi(terminal::colours_standard_error())
+        // A log that nobody reads any more is no reason to say, or to stop, anything.
+        .log_internal_errors(false)
         .with_writer(io::stderr)
         .init();
 }

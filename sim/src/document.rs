@@ -191,7 +191,7 @@ impl Document {
     fn problem(&self, what: String, help: Option<String>, span: Option<SourceSpan>) -> Problem {
         let place = match span {
             Some(span) => {
-                let before = &self.text[..span.offset().min(self.text.len())];
+                let before = &self.text[..self.text.floor_char_boundary(span.offset())];
                 let line = before.matches('\n').count() + 1;
                 let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
                 format!("{}:{line}:{column}", self.name)
@@ -313,10 +313,24 @@ fn explain(message: &str) -> (String, Option<String>) {
         let key = rest.split('`').next().unwrap_or_default();
         return (format!("`{key}` is missing"), Some(format!("add a line `{key} = …`")));
     }
-    match first.split_once("; ") {
-        Some((what, help)) => (what.to_owned(), Some(help.to_owned())),
-        None => (first, Some("check the syntax at that place".to_owned())),
+    if let Some((what, help)) = first.split_once("; ") {
+        return (what.to_owned(), Some(help.to_owned()));
     }
+    let Some((found, expected)) = first.split_once(", expected ") else {
+        return (first, Some("check the syntax at that place".to_owned()));
+    };
+    // The parser knows the names that types have in the program.
+    let expected = match expected {
+        "a duration" => "a time with its unit in a string, like \"20s\"",
+        "u8" => "a whole number from 0 to 255",
+        "u32" => "a whole number from 0 to 4294967295",
+        "u64" => "a whole number, 0 or more",
+        "i64" => "a whole number",
+        "f64" => "a number",
+        name if name.starts_with("struct ") => "a table",
+        other => other,
+    };
+    (format!("{found}, expected {expected}"), Some(format!("write {expected}")))
 }
 
 /// The known word that is most like a mistyped one, if any is near.

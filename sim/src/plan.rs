@@ -377,7 +377,23 @@ pub struct Trigger {
 /// The most hosts that a run may have: what one process holds comfortably in memory.
 const HOSTS_MAX: u32 = 4_000_000;
 
+/// How a plan that was written to a TOML file begins and ends: a cut leaves TOML that may well be
+/// sound, and would be a shorter plan.
+const FIRST_LINE: &str = "# A plan of courier. It is whole if its last line is `# end of plan`.";
+const LAST_LINE: &str = "# end of plan";
+
+/// Whether this TOML text was written as a plan and has lost its end. One that was written by
+/// hand, without a first line that promises a last one, has not.
+pub fn is_cut_off(text: &str) -> bool {
+    text.lines().next() == Some(FIRST_LINE) && text.lines().next_back() != Some(LAST_LINE)
+}
+
 impl Plan {
+    /// The plan as a TOML file.
+    pub fn to_toml(&self) -> Result<String, toml::ser::Error> {
+        Ok(format!("{FIRST_LINE}\n\n{}\n{LAST_LINE}\n", toml::to_string(self)?))
+    }
+
     /// T=0 in nanoseconds since the start.
     pub fn zero(&self) -> u64 {
         self.warmup.nanos()

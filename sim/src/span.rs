@@ -63,7 +63,7 @@ fn parse_span<E: de::Error>(text: &str) -> Result<Duration, E> {
         ))
     })?;
     if span > SPAN_MAX {
-        return Err(E::custom(format!("`{text}` is longer than a century")));
+        return Err(E::custom(format!("`{text}` is longer than a century; write a shorter time")));
     }
     Ok(span)
 }

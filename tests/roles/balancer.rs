@@ -5,13 +5,18 @@ use crate::script::{Script, golden};
 use courier::balancer::{Balance, Balancer, Config};
 use courier::directory::Directory;
 use courier::id::{Incarnation, UserId};
-use courier::limits::PROBE_EVERY;
+use courier::timing::Timing;
 use courier::wire::Wire;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
+
+/// Gateways are probed this often.
+const PROBE: Duration = Duration::from_secs(1);
 
 fn balancer(balance: Balance, directory: Directory) -> Script<Balancer> {
-    Script::new(BALANCER, Balancer::boot(Config { directory: Arc::new(directory), balance }))
+    let (directory, timing) = (Arc::new(directory), Arc::new(Timing::default()));
+    Script::new(BALANCER, Balancer::boot(Config { directory, timing, balance }))
 }
 
 fn pong(connections: u32) -> Wire {
@@ -40,7 +45,7 @@ fn a_lost_probe_is_weather_and_the_third_is_not() {
     });
     t.receives(server(1), pong(0));
     t.beat("server-1 falls silent");
-    t.pass(PROBE_EVERY).pass(PROBE_EVERY).pass(PROBE_EVERY);
+    t.pass(PROBE).pass(PROBE).pass(PROBE);
     place(&mut t, 1);
     t.beat("and is back").receives(server(1), pong(0));
     golden!(t);

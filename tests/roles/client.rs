@@ -295,6 +295,19 @@ fn a_reboot_resumes_the_outbox_and_the_cursors_from_the_disk() {
     golden!(t);
 }
 
+/// A request for what is missing is taken for an acknowledgement of everything before it. If the
+/// device asks from what it merely holds in memory, a crash loses what the database has let go.
+#[test]
+fn a_device_asks_only_from_what_is_durable() {
+    let mut t = live();
+    t.arrives(conn(2, 1), deliver(entries(1..=2), 12));
+    let claimed = t.last.iter().find_map(|action| match action {
+        Action::Write { frame: Frame::CatchUp { next, .. }, .. } => Some(next.clone()),
+        _ => None,
+    });
+    assert_ne!(claimed, Some(vec![(pair(1, 2), 3)]), "{}", t.trace());
+}
+
 /// The record that takes a message out of the outbox must not be durable before the one that
 /// takes it into the conversation: between them a crash would lose the sender's own message,
 /// and nobody would tell it, because a sender has no pending row for what it wrote.

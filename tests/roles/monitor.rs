@@ -3,13 +3,19 @@
 use crate::cast::*;
 use crate::script::{Script, golden};
 use courier::id::Incarnation;
-use courier::limits::{PROBE_EVERY, SUSPECT_AFTER};
 use courier::monitor::{Config, Monitor};
+use courier::timing::Timing;
 use courier::wire::Wire;
+use std::sync::Arc;
 use std::time::Duration;
 
+/// Gateways are probed this often, and suspected after five probes without an answer.
+const PROBE: Duration = Duration::from_secs(1);
+const SUSPECT_AFTER: Duration = Duration::from_secs(5);
+
 fn monitor_1() -> Script<Monitor> {
-    Script::new(monitor(1), Monitor::boot(Config { directory: fleet() }))
+    let timing = Arc::new(Timing::default());
+    Script::new(monitor(1), Monitor::boot(Config { directory: fleet(), timing }))
 }
 
 fn pong(incarnation: u32) -> Wire {
@@ -19,7 +25,7 @@ fn pong(incarnation: u32) -> Wire {
 #[test]
 fn every_server_is_probed_every_second() {
     let mut t = monitor_1();
-    t.boots().receives(server(1), pong(1)).pass(PROBE_EVERY);
+    t.boots().receives(server(1), pong(1)).pass(PROBE);
     golden!(t);
 }
 
@@ -29,7 +35,7 @@ fn a_server_that_is_silent_for_long_enough_is_suspected_every_second() {
     t.boots().receives(server(1), pong(1));
     t.beat("server-2 has never answered: nobody knows its incarnation");
     t.pass(SUSPECT_AFTER + Duration::from_secs(1));
-    t.beat("it is back").receives(server(1), pong(1)).pass(SUSPECT_AFTER - PROBE_EVERY);
+    t.beat("it is back").receives(server(1), pong(1)).pass(SUSPECT_AFTER - PROBE);
     golden!(t);
 }
 

@@ -3,6 +3,7 @@
 use crate::cast::*;
 use crate::script::{Script, golden};
 use courier::node::Action;
+use courier::note::{Note, Status};
 use courier::presence::{Config, Presence};
 use courier::timing::Timing;
 use courier::wire::Wire;
@@ -57,4 +58,14 @@ fn a_user_is_seen_when_any_of_its_devices_is() {
     t.receives(server(2), Wire::Seen { devices: vec![second, u(3)] });
     t.pass(Duration::from_secs(60));
     golden!(t);
+}
+
+/// One person's distant deadline must not stand in for another's near one.
+#[test]
+fn somebody_who_is_away_does_not_keep_the_others_online() {
+    let mut t = presence();
+    t.receives(server(1), seen()).pass(Duration::from_secs(76));
+    t.receives(server(1), Wire::Seen { devices: vec![u(3)] }).pass(Duration::from_secs(77));
+    let away = Note::PresenceChanged { user: u(3).user, status: Status::Away };
+    assert!(t.done.contains(&Action::Note(away)), "{}", t.trace());
 }

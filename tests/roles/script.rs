@@ -21,6 +21,8 @@ pub struct Script<R> {
     host: HostId,
     pub role: R,
     now: Now,
+    /// Where the trace's own time begins.
+    began: Instant,
     /// When each timer fires, and the order of setting among those of one moment.
     timers: BTreeMap<Timer, (Instant, u64)>,
     timers_set: u64,
@@ -47,6 +49,7 @@ impl<R: Role> Script<R> {
             host,
             role,
             now: Now { mono: Instant(0), wall: Wall(0) },
+            began: Instant(0),
             timers: BTreeMap::new(),
             timers_set: 0,
             disk: Vec::new(),
@@ -70,12 +73,19 @@ impl<R: Role> Script<R> {
     /// The host was switched on this long ago.
     pub fn after(mut self, uptime: Duration) -> Self {
         self.advance(self.now.mono + uptime);
+        self.began = self.now.mono;
+        self
+    }
+
+    /// Nothing is written down; for tests that do not read the trace.
+    pub fn untold(mut self) -> Self {
+        self.silent = true;
         self
     }
 
     /// One line of prose in the trace: what this is about.
     pub fn beat(&mut self, prose: &str) -> &mut Self {
-        self.line(format!("# {prose}"));
+        self.line(|_| format!("# {prose}"));
         self
     }
 
@@ -88,38 +98,38 @@ impl<R: Role> Script<R> {
     }
 
     pub fn boots(&mut self) -> &mut Self {
-        self.line("(boots)".into());
+        self.line(|_| "(boots)".into());
         self.step(Event::Booted)
     }
 
     pub fn receives(&mut self, from: HostId, wire: Wire) -> &mut Self {
-        self.said(name(from), "→", name(self.host), render(&wire));
+        self.line(|t| row(name(from), "→", name(t.host), render(&wire)));
         self.step(Event::Received { from, wire })
     }
 
     pub fn refused(&mut self, to: HostId, wire: Wire) -> &mut Self {
-        self.said(name(to), "✗", name(self.host), render(&wire));
+        self.line(|t| row(name(to), "✗", name(t.host), render(&wire)));
         self.step(Event::Refused { to, wire })
     }
 
     pub fn commanded(&mut self, command: Command) -> &mut Self {
-        self.said("person".into(), "→", name(self.host), render(&command));
+        self.line(|t| row("person".into(), "→", name(t.host), render(&command)));
         self.step(Event::Commanded(command))
     }
 
     pub fn opened(&mut self, conn: ConnId) -> &mut Self {
         self.peers.entry(conn).or_insert(conn.opener);
-        self.said(self.far_end(conn), "⇒", self.near_end(conn), "(opened)".into());
+        self.line(|t| row(t.far_end(conn), "⇒", t.near_end(conn), "(opened)".into()));
         self.step(Event::Opened { conn })
     }
 
     pub fn arrives(&mut self, conn: ConnId, frame: Frame) -> &mut Self {
-        self.said(self.far_end(conn), "⇒", self.near_end(conn), render(&frame));
+        self.line(|t| row(t.far_end(conn), "⇒", t.near_end(conn), render(&frame)));
         self.step(Event::Arrived { conn, frame })
     }
 
     pub fn closed(&mut self, conn: ConnId, cause: CloseCause) -> &mut Self {
-        self.said(self.far_end(conn), "⇒", self.near_end(conn), format!("(closed: {cause:?})"));
+        self.line(|t| row(t.far_end(conn), "⇒", t.near_end(conn), format!("(closed: {cause:?})")));
         self.step(Event::Closed { conn, cause })
     }
 
@@ -132,24 +142,28 @@ impl<R: Role> Script<R> {
     pub fn synced_up_to(&mut self, records: usize) -> &mut Self {
         assert!(records <= self.appended.len(), "only what was appended can be durable");
         self.synced = records;
-        self.line(format!("(the disk has {records})"));
+        self.line(|_| format!("(the disk has {records})"));
         self.step(Event::Synced { records: records as u64 })
     }
 
     /// Time passes; timers fire when they are due.
     pub fn pass(&mut self, span: Duration) -> &mut Self {
-        self.line(format!("({span:?} pass)"));
+        self.line(|_| format!("({span:?} pass)"));
         let end = self.now.mono + span;
         while let Some((timer, at)) = self.next_timer().filter(|(_, at)| *at <= end) {
             self.advance(at);
             self.timers.remove(&timer);
             let before = self.trace.len();
-            self.said(name(self.host), " ", "fires".into(), format!("{} at {at}", render(&timer)));
+            self.line(|t| {
+                let at = Instant(at.0 - t.began.0);
+                let what = format!("{} at {at}", render(&timer));
+                row(name(t.host), " ", "fires".into(), what)
+            });
             self.step(Event::Fired(timer));
-            // A timer that only set itself again is not worth a line.
-            let rearmed = |action: &Action| matches!(action, Action::SetTimer { timer: t, .. } if *t == timer);
-            let shown = self.last.iter().filter(|action| !rearmed(action) && !self.hides(action));
-            if shown.count() == 0 && self.last.iter().any(rearmed) {
+            // A timer that only set itself again, or did what is left out, is not worth a line.
+            let rearmed = |action: &Action| matches!(action, Action::SetTimer { timer: again, .. } if *again == timer);
+            let untold = |action: &Action| rearmed(action) || self.hides(action);
+            if !self.last.is_empty() && self.last.iter().all(untold) {
                 self.trace.truncate(before);
             }
         }
@@ -160,7 +174,7 @@ impl<R: Role> Script<R> {
     /// A timer fires, whatever the time.
     pub fn fires(&mut self, timer: Timer) -> &mut Self {
         self.timers.remove(&timer);
-        self.said(name(self.host), " ", "fires".into(), render(&timer));
+        self.line(|t| row(name(t.host), " ", "fires".into(), render(&timer)));
         self.step(Event::Fired(timer))
     }
 
@@ -177,7 +191,7 @@ impl<R: Role> Script<R> {
     pub fn reboot(&mut self, boot: impl FnOnce(&Disk) -> R) -> &mut Self {
         let kept = self.appended.drain(..).take(self.synced);
         self.disk.extend(kept);
-        self.line(format!("(crash; the disk kept {})", self.disk.len()));
+        self.line(|t| format!("(crash; the disk kept {})", t.disk.len()));
         self.synced = 0;
         self.timers.clear();
         self.peers.clear();
@@ -213,7 +227,6 @@ impl<R: Role> Script<R> {
     }
 
     fn does(&mut self, action: &Action) {
-        let host = || name(self.host);
         match action {
             Action::SetTimer { timer, after } => {
                 self.timers_set += 1;
@@ -231,27 +244,29 @@ impl<R: Role> Script<R> {
             }
             _ => {}
         }
-        if self.hides(action) {
-            return;
+        if !self.silent && !self.hides(action) {
+            self.line(|t| t.shown(action));
         }
+    }
+
+    fn shown(&self, action: &Action) -> String {
+        let inside = |verb: &str, what| row(String::new(), " ", verb.into(), what);
         match action {
-            Action::Send { to, wire } => self.said(host(), "→", name(*to), render(wire)),
-            Action::Open { conn, to } => {
-                self.said(self.near_end(*conn), "⇒", name(*to), "(open)".into())
-            }
+            Action::Send { to, wire } => row(name(self.host), "→", name(*to), render(wire)),
+            Action::Open { conn, to } => row(self.near_end(*conn), "⇒", name(*to), "(open)".into()),
             Action::Write { conn, frame } => {
-                self.said(self.near_end(*conn), "⇒", self.far_end(*conn), render(frame))
+                row(self.near_end(*conn), "⇒", self.far_end(*conn), render(frame))
             }
             Action::Close { conn } => {
-                self.said(self.near_end(*conn), "⇒", self.far_end(*conn), "(close)".into())
+                row(self.near_end(*conn), "⇒", self.far_end(*conn), "(close)".into())
             }
             Action::SetTimer { timer, after } => {
-                self.does_inside("timer", format!("{} in {after:.3?}", render(timer)))
+                inside("timer", format!("{} in {after:.3?}", render(timer)))
             }
-            Action::CancelTimer(timer) => self.does_inside("cancel", render(timer)),
-            Action::Append(record) => self.does_inside("append", render(record)),
-            Action::Sync => self.does_inside("sync", String::new()),
-            Action::Note(note) => self.does_inside("note", render(note)),
+            Action::CancelTimer(timer) => inside("cancel", render(timer)),
+            Action::Append(record) => inside("append", render(record)),
+            Action::Sync => inside("sync", String::new()),
+            Action::Note(note) => inside("note", render(note)),
         }
     }
 
@@ -270,16 +285,9 @@ impl<R: Role> Script<R> {
         self.hidden.iter().any(|word| *word == verb || *word == first)
     }
 
-    fn does_inside(&mut self, verb: &str, what: String) {
-        self.said(String::new(), " ", verb.into(), what);
-    }
-
-    fn said(&mut self, from: String, arrow: &str, to: String, what: String) {
-        self.line(format!("{from:>9} {arrow} {to:<9}  {what}"));
-    }
-
-    fn line(&mut self, line: String) {
+    fn line(&mut self, line: impl FnOnce(&Self) -> String) {
         if !self.silent {
+            let line = line(self);
             writeln!(self.trace, "{}", line.trim_end()).expect("strings take everything");
         }
     }
@@ -304,6 +312,10 @@ impl<R: Role> Script<R> {
     fn advance(&mut self, to: Instant) {
         self.now = Now { mono: to, wall: Wall((to.0 / 1_000_000) as i64) };
     }
+}
+
+fn row(from: String, arrow: &str, to: String, what: String) -> String {
+    format!("{from:>9} {arrow} {to:<9}  {what}")
 }
 
 /// Compares a script's trace with the golden one of the calling test, whose name is its title.

@@ -4,6 +4,7 @@
 //! else: no role, no world, no plan. Absence counts only once it can no longer be mended: what was
 //! not shown by the end of a run that had healed is lost, what was shown late is merely late.
 
+mod findings;
 mod fresh_registry;
 mod in_order;
 mod liveness;
@@ -14,6 +15,10 @@ mod phantom;
 mod presence;
 mod sequence;
 mod stale_bound;
+mod standing;
+#[cfg(test)]
+mod tests;
+mod weather;
 
 pub use liveness::drain;
 

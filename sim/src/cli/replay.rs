@@ -1,9 +1,9 @@
 //! `courier replay`: a plan or a kept failure, again and exactly.
 
-use super::run::{Failure, carry_out, quoted};
+use super::run::{Failure, carry_out, is_standard_output, quoted, trace_only};
 use super::terminal::{self, Output};
 use super::{COMMIT, Stop};
-use crate::document::{Document, Format, Step};
+use crate::document::{Document, Format, Problem, Step};
 use crate::plan::Plan;
 use crate::report::judge;
 use clap::Args;
@@ -19,7 +19,7 @@ pub struct ReplayArguments {
     /// Print one JSON object and nothing else
     #[arg(long)]
     pub json: bool,
-    /// Write a line for everything that happens
+    /// Write a line for everything that happens (`-` for standard output)
     #[arg(long, value_name = "FILE")]
     pub trace: Option<PathBuf>,
 }
@@ -28,6 +28,10 @@ pub fn main(arguments: &ReplayArguments) -> Result<u8, Stop> {
     let document = Document::read(&arguments.file)?;
     let (plan, failure) = read(&document)?;
     let plan = Arc::new(plan);
+    if is_standard_output(arguments.trace.as_deref(), arguments.json)? {
+        trace_only(plan)?;
+        return Ok(0);
+    }
     let began = Instant::now();
     let outcome = carry_out(plan.clone(), arguments.trace.as_deref())?;
     let replay = format!("courier replay {}", quoted(&document.name));
@@ -43,7 +47,8 @@ pub fn main(arguments: &ReplayArguments) -> Result<u8, Stop> {
         && digest != report.digest
     {
         let dirty = COMMIT.ends_with('+') || COMMIT == "unknown";
-        eprintln!("courier: the digest was {digest} on commit {commit}; here it is {}", report.digest);
+        let here = &report.digest;
+        terminal::mention(&format!("the digest was {digest} on commit {commit}; here it is {here}"));
         if commit == COMMIT && !dirty {
             return Err(Stop::NotDeterministic);
         }
@@ -53,6 +58,10 @@ pub fn main(arguments: &ReplayArguments) -> Result<u8, Stop> {
 
 /// The plan in a document, and if it is a failure, its commit and digest.
 fn read(document: &Document) -> Result<(Plan, Option<(String, String)>), Stop> {
+    if document.format == Format::Toml && crate::plan::is_cut_off(&document.text) {
+        let help = "write it again, or use an earlier copy";
+        return Err(Problem::whole(&document.name, "was cut off before its end", help).into());
+    }
     let is_failure = document.format == Format::Json
         && serde_json::from_str::<serde_json::Value>(&document.text)
             .is_ok_and(|value| value.get("plan").is_some());

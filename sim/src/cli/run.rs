@@ -130,8 +130,12 @@ pub fn main(arguments: &RunArguments) -> Result<u8, Stop> {
         write_plan(path, &plan)?;
     }
     let trace = arguments.trace.as_deref();
-    if trace == Some(Path::new("-")) {
-        return trace_only(plan);
+    if is_standard_output(trace, arguments.json)? {
+        let outcome = trace_only(plan)?;
+        if let Some(path) = &arguments.history {
+            write_history(path, &outcome)?;
+        }
+        return Ok(0);
     }
     let began = Instant::now();
     let outcome = carry_out(plan.clone(), trace)?;
@@ -160,12 +164,23 @@ pub fn carry_out(plan: Arc<Plan>, trace: Option<&Path>) -> Result<Outcome, Stop>
     traced(plan, Box::new(BufWriter::new(file)), &name(path))
 }
 
+/// Whether the trace is for standard output, which then holds nothing else.
+pub fn is_standard_output(trace: Option<&Path>, json: bool) -> Result<bool, Stop> {
+    let named = trace == Some(Path::new("-"));
+    if named && json {
+        let help = "give the trace a file, or leave --json out";
+        let what = "goes to standard output, and with --json that holds nothing but JSON";
+        return Err(Problem::whole("--trace -", what, help).into());
+    }
+    Ok(named)
+}
+
 /// Prints the trace and, last, the digest: what `courier twice` compares.
-fn trace_only(plan: Arc<Plan>) -> Result<u8, Stop> {
+pub fn trace_only(plan: Arc<Plan>) -> Result<Outcome, Stop> {
     let outcome = traced(plan, Box::new(BufWriter::new(std::io::stdout())), "standard output")?;
     let mut out = Output::new();
     out.line(&format!("digest {:016x} after {} events", outcome.digest, outcome.events))?;
-    Ok(0)
+    Ok(outcome)
 }
 
 fn traced(plan: Arc<Plan>, to: Box<dyn Write + Send>, name: &str) -> Result<Outcome, Stop> {
@@ -182,7 +197,7 @@ fn name(path: &Path) -> String {
 fn write_plan(path: &Path, plan: &Plan) -> Result<(), Stop> {
     let json = path.extension().is_some_and(|ending| ending == "json");
     let text = if json { serde_json::to_string_pretty(plan).map_err(|e| e.to_string()) } else {
-        toml::to_string(plan).map_err(|e| e.to_string())
+        plan.to_toml().map_err(|e| e.to_string())
     };
     let text = text.map_err(|cause| Stop::Harness(format!("a plan cannot be written: {cause}")))?;
     write_whole(path, &text).map_err(|cause| Stop::writing(&name(path), &cause))
@@ -190,6 +205,10 @@ fn write_plan(path: &Path, plan: &Plan) -> Result<(), Stop> {
 
 /// Replaces a file as a whole: an earlier one stays until the new one is complete.
 fn write_whole(path: &Path, text: &str) -> std::io::Result<()> {
+    // A device or a pipe is written to, never replaced.
+    if std::fs::metadata(path).is_ok_and(|there| !there.is_file()) {
+        return std::fs::write(path, text);
+    }
     let mut partial = path.as_os_str().to_owned();
     partial.push(".partial");
     let partial = PathBuf::from(partial);
@@ -242,7 +261,7 @@ pub fn keep_failure(plan: &Plan, report: &mut Report) {
         write_whole(&path, &text)
     });
     if let Err(cause) = kept {
-        eprintln!("courier: the failure is not kept: {}: {cause}", name(&path));
+        terminal::mention(&format!("the failure is not kept: {}: {cause}", name(&path)));
         report.replay = earlier;
     }
 }

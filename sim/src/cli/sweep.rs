@@ -35,6 +35,9 @@ pub struct SweepArguments {
     pub json: bool,
 }
 
+/// The most seeds of one sweep: years of real time, and their list still fits into memory.
+const SEEDS_MAX: u64 = 10_000_000;
+
 fn parse_seeds(text: &str) -> Result<RangeInclusive<u64>, String> {
     let number = |part: &str| {
         part.trim().parse::<u64>().map_err(|_| format!("`{part}` is not a seed, like 42"))
@@ -49,6 +52,9 @@ fn parse_seeds(text: &str) -> Result<RangeInclusive<u64>, String> {
     };
     if first > last {
         return Err(format!("`{text}` holds no seed; write A..B with A below B"));
+    }
+    if last - first >= SEEDS_MAX {
+        return Err(format!("`{text}` holds more than {SEEDS_MAX} seeds; sweep a part of it"));
     }
     Ok(first..=last)
 }
@@ -175,7 +181,7 @@ mod tests {
         assert_eq!(parse_seeds("3..5"), Ok(3..=4));
         assert_eq!(parse_seeds("3..=5"), Ok(3..=5));
         assert_eq!(parse_seeds("7"), Ok(7..=7));
-        for wrong in ["", "5..5", "5..3", "0..0", "a..b", "1..", "-1..4"] {
+        for wrong in ["", "5..5", "5..3", "0..0", "a..b", "1..", "-1..4", "0..=10000000"] {
             assert!(parse_seeds(wrong).is_err(), "{wrong}");
         }
     }

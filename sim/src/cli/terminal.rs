@@ -43,6 +43,16 @@ fn styled(style: Style, text: &str) -> String {
     format!("{style}{text}{style:#}")
 }
 
+/// Whether standard error takes colour.
+pub fn colours_standard_error() -> bool {
+    AutoStream::choice(&std::io::stderr()) != anstream::ColorChoice::Never
+}
+
+/// Says something on standard error, unless that is closed: then there is nobody to tell.
+pub fn mention(what: &str) {
+    let _ = writeln!(anstream::stderr(), "courier: {what}");
+}
+
 /// Says what is wrong with an input, drawn into its text.
 pub fn complain(problem: Problem) {
     let mut stderr = anstream::stderr();

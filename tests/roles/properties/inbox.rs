@@ -17,11 +17,16 @@ use std::sync::Arc;
 #[derive(Clone, Debug)]
 enum Op {
     /// The server pushes these; the head that it names is the last of them.
-    Push { from: u64, most: u64 },
+    Push {
+        from: u64,
+        most: u64,
+    },
     /// The disk finishes.
     Sync,
     /// The server answers the last request, at most so many messages of it.
-    Answer { most: u64 },
+    Answer {
+        most: u64,
+    },
     /// No answer came to it.
     Refetch,
     Reconnect,
@@ -52,13 +57,23 @@ struct Device {
     epoch: u32,
     shown: u64,
     acknowledged: u64,
+    said_to_hold: u64,
+    /// It acknowledged what a crash could still have taken.
+    acknowledged_early: bool,
 }
 
 impl Device {
     fn new() -> Self {
-        let mut script = Script::new(phone(2), boot(&Disk::default()));
+        let mut script = Script::new(phone(2), boot(&Disk::default())).untold();
         script.boots();
-        let mut device = Self { script, epoch: 0, shown: 0, acknowledged: 0 };
+        let mut device = Self {
+            script,
+            epoch: 0,
+            shown: 0,
+            acknowledged: 0,
+            said_to_hold: 0,
+            acknowledged_early: false,
+        };
         device.connect();
         device
     }
@@ -71,6 +86,7 @@ impl Device {
         self.script.receives(BALANCER, Wire::Placed { epoch, gateway: Some(server(1)) });
         self.script.opened(conn);
         self.script.arrives(conn, Frame::Welcome { epoch, incarnation: Incarnation(1) });
+        self.observe();
     }
 
     fn deliver(&mut self, from: u64, most: u64, head: u64) {
@@ -80,7 +96,7 @@ impl Device {
         self.observe();
     }
 
-    /// Every message once, in order, and acknowledged only when it was shown.
+    /// Every message once, in order, and what it acknowledges.
     fn observe(&mut self) {
         for action in &self.script.last {
             match action {
@@ -89,12 +105,16 @@ impl Device {
                     self.shown = stamp.seq;
                 }
                 Action::Write { frame: Frame::Ack { upto, .. }, .. } => {
-                    assert!(upto.seq <= self.shown, "acknowledged before it was shown");
                     assert!(upto.seq >= self.acknowledged, "an acknowledgement went back");
                     self.acknowledged = upto.seq;
                 }
+                // The database takes it for an acknowledgement of everything before.
+                Action::Write { frame: Frame::CatchUp { next, .. }, .. } => {
+                    self.said_to_hold = next.first().map_or(0, |(_, next)| next - 1);
+                }
                 _ => {}
             }
+            self.acknowledged_early |= self.acknowledged.max(self.said_to_hold) > self.shown;
         }
     }
 
@@ -164,6 +184,15 @@ proptest! {
             device.step(&Op::Sync);
         }
         prop_assert_eq!(device.shown, MESSAGES);
-        prop_assert_eq!(device.acknowledged, MESSAGES);
+        prop_assert_eq!(device.acknowledged.max(device.said_to_hold), MESSAGES);
+    }
+
+    #[test]
+    fn nothing_is_acknowledged_before_it_is_durable(ops in prop::collection::vec(op(), 0..60)) {
+        let mut device = Device::new();
+        for op in &ops {
+            device.step(op);
+            prop_assert!(!device.acknowledged_early, "after {:?}", op);
+        }
     }
 }

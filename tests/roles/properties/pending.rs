@@ -4,7 +4,7 @@ use crate::cast::*;
 use crate::properties::config;
 use crate::script::Script;
 use courier::database::{Config, Database};
-use courier::disk::Disk;
+use courier::disk::{Disk, Record};
 use courier::id::Term;
 use courier::limits::LEASE;
 use courier::node::Action;
@@ -20,12 +20,22 @@ enum Op {
     Send,
     Claim,
     /// The holder of one of the terms granted so far settles: all of its claim, or less.
-    Settle { holder: prop::sample::Index, short: u64 },
-    Release { holder: prop::sample::Index, seconds: u64 },
+    Settle {
+        holder: prop::sample::Index,
+        short: u64,
+    },
+    Release {
+        holder: prop::sample::Index,
+        seconds: u64,
+    },
     /// The device's own word, about any place.
-    Advance { seq: u64 },
+    Advance {
+        seq: u64,
+    },
     Wake,
-    Pass { seconds: u64 },
+    Pass {
+        seconds: u64,
+    },
     Sync,
     Crash,
 }
@@ -61,19 +71,21 @@ struct Rows {
     script: Script<Database>,
     sent: u32,
     sent_at: BTreeMap<u32, Instant>,
-    /// Every claim granted so far.
+    /// Every claim granted so far, with what its holder is to deliver now.
     granted: Vec<Claim>,
-    /// The lease that must be valid now, if any.
+    /// The only term under which a settlement or a release may count.
     lease: Option<Lease>,
-    /// Durable: the last message, and the device's cursor by the latest note.
+    /// Messages that have a place, and how many of these are durable.
+    log: u64,
     head: u64,
+    /// The device's cursor as the notes state it, and whether one stated less than before.
     cursor: u64,
     cursor_went_back: bool,
 }
 
 impl Rows {
     fn new() -> Self {
-        let mut script = Script::new(DATABASE, boot(&Disk::default()));
+        let mut script = Script::new(DATABASE, boot(&Disk::default())).untold();
         script.boots().synced();
         Self {
             script,
@@ -81,6 +93,7 @@ impl Rows {
             sent_at: BTreeMap::new(),
             granted: Vec::new(),
             lease: None,
+            log: 0,
             head: 0,
             cursor: 1,
             cursor_went_back: false,
@@ -89,78 +102,75 @@ impl Rows {
 
     fn step(&mut self, op: &Op) {
         let (device, conversation) = (u(2), pair(1, 2));
+        let t = &mut self.script;
         match op {
             Op::Send => {
                 self.sent += 1;
-                self.sent_at.insert(self.sent, self.script.now());
-                let message = message(1, self.sent, conversation);
-                self.script.receives(app(1), Wire::Append { message });
+                self.sent_at.insert(self.sent, t.now());
+                t.receives(app(1), Wire::Append { message: message(1, self.sent, conversation) });
             }
             Op::Claim => {
-                self.script.receives(WORKER, Wire::Claim { most: 10 });
+                t.receives(WORKER, Wire::Claim { most: 10 });
             }
-            Op::Settle { holder, short } => {
-                let Some(claim) = self.holder(holder) else { return };
-                let last = claim.entries.last().expect("never empty").stamp.seq;
-                let (term, upto) = (claim.term, stamp(last.saturating_sub(*short).max(1)));
-                let valid = self.valid(term);
-                self.script.receives(WORKER, Wire::Settle { device, conversation, term, upto });
-                assert_eq!(!valid, self.stale(), "{term} is settled while {:?}", self.lease);
-                if valid {
-                    // The holder goes on: the lease begins again.
-                    self.lease = Some(Lease { term, ends: self.script.now() + LEASE });
+            Op::Settle { holder, short } if !self.granted.is_empty() => {
+                let Claim { term, entries, .. } = holder.get(&self.granted);
+                let last = entries.last().expect("a claim is never empty").stamp.seq;
+                let (term, upto) = (*term, stamp(last.saturating_sub(*short).max(1)));
+                t.receives(WORKER, Wire::Settle { device, conversation, term, upto });
+                let ends = t.now() + LEASE;
+                if let Some(lease) = self.took(term) {
+                    lease.ends = ends; // The holder goes on.
                 }
             }
-            Op::Release { holder, seconds } => {
-                let Some(claim) = self.holder(holder) else { return };
-                let (term, retry_after) = (claim.term, Duration::from_secs(*seconds));
-                let valid = self.valid(term);
-                self.script
-                    .receives(WORKER, Wire::Release { device, conversation, term, retry_after });
-                assert_eq!(!valid, self.stale(), "{term} is released while {:?}", self.lease);
-                if valid {
+            Op::Release { holder, seconds } if !self.granted.is_empty() => {
+                let term = holder.get(&self.granted).term;
+                let retry_after = Duration::from_secs(*seconds);
+                t.receives(WORKER, Wire::Release { device, conversation, term, retry_after });
+                if self.took(term).is_some() {
                     self.lease = None;
                 }
             }
+            Op::Settle { .. } | Op::Release { .. } => return,
             Op::Advance { seq } => {
                 let upto = stamp(*seq);
-                self.script.receives(server(1), Wire::Advance { device, conversation, upto });
+                t.receives(server(1), Wire::Advance { device, conversation, upto });
             }
             Op::Wake => {
-                self.script.receives(CONSUMER, Wire::Wake { devices: vec![device] });
+                t.receives(CONSUMER, Wire::Wake { devices: vec![device] });
             }
             Op::Pass { seconds } => {
-                self.script.pass(Duration::from_secs(*seconds));
+                t.pass(Duration::from_secs(*seconds));
                 return;
             }
             Op::Sync => {
-                self.script.synced();
+                t.synced();
             }
             Op::Crash => {
-                self.script.reboot(boot);
+                t.reboot(boot);
                 self.lease = None;
+                self.log = self.head;
             }
         }
         self.observe();
     }
 
-    fn holder(&self, holder: &prop::sample::Index) -> Option<Claim> {
-        (!self.granted.is_empty()).then(|| holder.get(&self.granted).clone())
-    }
-
-    /// Whether the database must take this term for the current one. A lease that has run out
-    /// stays current until somebody else claims the row.
-    fn valid(&self, term: Term) -> bool {
-        self.lease.is_some_and(|lease| lease.term == term)
-    }
-
-    fn stale(&self) -> bool {
-        self.script.last.iter().any(|a| matches!(a, Action::Note(Note::StaleTerm { .. })))
+    /// Whether the last step took this term's word; then it must be the current one.
+    fn took(&mut self, term: Term) -> Option<&mut Lease> {
+        let stale = |action: &Action| matches!(action, Action::Note(Note::StaleTerm { .. }));
+        if self.script.last.iter().any(stale) {
+            return None;
+        }
+        let lease = self.lease.as_mut();
+        assert_eq!(lease.as_ref().map(|lease| lease.term), Some(term), "an old term counted");
+        lease
     }
 
     fn observe(&mut self) {
         for action in self.script.last.clone() {
             match action {
+                Action::Append(Record::Appended { stamp, .. }) => self.log = stamp.seq,
+                // Nothing is undelivered any more: the row is gone, and its lease with it.
+                Action::Append(Record::Cursor { next, .. }) if next > self.log => self.lease = None,
                 Action::Note(Note::Persisted { stamp, .. }) => self.head = stamp.seq,
                 Action::Note(Note::Settled { next, .. }) => {
                     self.cursor_went_back |= next < self.cursor;
@@ -175,37 +185,74 @@ impl Rows {
                     claims.into_iter().for_each(|claim| self.grant(claim, now));
                 }
                 Action::Send { wire: Wire::Settled { term, next, .. }, .. } => {
-                    match next.last() {
-                        Some(_) => self.granted.push(Claim { entries: next, ..claim(0, 1..=1) }),
-                        None if self.valid(term) => self.lease = None,
-                        None => {}
-                    }
-                    if let Some(last) = self.granted.last_mut().filter(|last| last.term == claim(0, 1..=1).term) {
-                        last.term = term;
+                    let current = self.lease.is_some_and(|lease| lease.term == term);
+                    if next.is_empty() && current {
+                        self.lease = None;
+                    } else if !next.is_empty() {
+                        assert!(current, "{term} goes on, and is over");
+                        let mut granted = self.granted.iter_mut();
+                        granted.find(|claim| claim.term == term).expect("granted").entries = next;
                     }
                 }
                 _ => {}
             }
-        }
-        // A device that has acknowledged everything has no row, and so no lease.
-        if self.cursor > self.head && self.script.role.clone_is_without(&self.script) {
-            self.lease = None;
         }
     }
 
     fn grant(&mut self, claim: Claim, since: Instant) {
         let now = self.script.now();
         if let Some(lease) = self.lease {
-            assert!(now >= lease.ends, "{} was granted while {lease:?}", claim.term);
-            assert!(claim.term > lease.term, "terms grow");
+            assert!(now >= lease.ends, "{} was granted at {now} while {lease:?}", claim.term);
         }
         let newest = self.granted.iter().map(|claim| claim.term).max();
         assert!(newest < Some(claim.term), "{} is not new", claim.term);
-        let first = claim.entries.first().expect("a claim is never empty").stamp.seq;
-        let last = claim.entries.last().expect("a claim is never empty").stamp.seq;
-        assert!(first >= self.cursor, "#{first} is acknowledged and claimed again");
-        assert!(last <= self.head, "#{last} is claimed and not durable");
+        let places: Vec<u64> = claim.entries.iter().map(|entry| entry.stamp.seq).collect();
+        assert!(places[0] >= self.cursor, "claimed although acknowledged: {places:?}");
+        assert!(places.windows(2).all(|two| two[1] == two[0] + 1), "not in order: {places:?}");
+        assert!(*places.last().expect("never empty") <= self.head, "not durable: {places:?}");
         self.lease = Some(Lease { term: claim.term, ends: since + LEASE });
         self.granted.push(claim);
+    }
+}
+
+proptest! {
+    #![proptest_config(config())]
+
+    #[test]
+    fn one_lease_is_valid_at_a_time_and_nothing_undelivered_is_forgotten(
+        ops in prop::collection::vec(op(), 0..60)
+    ) {
+        let mut rows = Rows::new();
+        for op in &ops {
+            rows.step(op);
+        }
+        // Every holder has died, the disk keeps up, and one worker is left.
+        for _ in 0..2 {
+            rows.step(&Op::Sync);
+        }
+        rows.step(&Op::Pass { seconds: 60 });
+        let mut delivered = rows.cursor - 1;
+        loop {
+            let granted = rows.granted.len();
+            rows.step(&Op::Claim);
+            let Some(claim) = rows.granted.get(granted) else { break };
+            prop_assert_eq!(claim.entries[0].stamp.seq, delivered + 1);
+            delivered = claim.entries.last().expect("never empty").stamp.seq;
+            let (term, device, conversation) = (claim.term, claim.device, claim.conversation);
+            let wire = Wire::Settle { device, conversation, term, upto: stamp(delivered) };
+            rows.script.receives(WORKER, wire);
+            rows.observe();
+            rows.step(&Op::Sync);
+        }
+        prop_assert_eq!(delivered, rows.head);
+    }
+
+    #[test]
+    fn a_stated_cursor_never_goes_back(ops in prop::collection::vec(op(), 0..60)) {
+        let mut rows = Rows::new();
+        for op in &ops {
+            rows.step(op);
+        }
+        prop_assert!(!rows.cursor_went_back);
     }
 }
