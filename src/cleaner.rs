@@ -15,6 +15,7 @@ use crate::timing::Timing;
 use crate::wire::Wire;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// What a cleaner is told at boot.
 #[derive(Clone, Debug)]
@@ -28,7 +29,8 @@ pub struct Config {
 struct Suspicion {
     said_at: Instant,
     incarnation: Incarnation,
-    silent_since: Instant,
+    /// For how long, when it was said. The observer's own clock, which may be older than this one.
+    silent_for: Duration,
 }
 
 /// How far the burial of an incarnation has come.
@@ -60,9 +62,7 @@ impl Role for Cleaner {
         match event {
             Event::Booted => {}
             Event::Received { from, wire: Wire::Suspect { gateway, incarnation, silent_for } } => {
-                let silence = u64::try_from(silent_for.as_nanos()).unwrap_or(u64::MAX);
-                let silent_since = Instant(now.mono.0.saturating_sub(silence));
-                let suspicion = Suspicion { said_at: now.mono, incarnation, silent_since };
+                let suspicion = Suspicion { said_at: now.mono, incarnation, silent_for };
                 self.suspicions.insert((gateway, from), suspicion);
                 self.look_later(out);
             }
@@ -111,7 +111,8 @@ impl Cleaner {
         let suspected = suspicions.iter().map(|s| s.incarnation).max();
         let agreed = suspicions
             .iter()
-            .filter(|s| Some(s.incarnation) == suspected && now.since(s.silent_since) >= clean_after)
+            .filter(|s| Some(s.incarnation) == suspected)
+            .filter(|s| s.silent_for + now.since(s.said_at) >= clean_after)
             .count();
         let judged = self.verdicts.get(&gateway).map(|verdict| verdict.incarnation);
         if let Some(incarnation) = suspected
@@ -122,7 +123,9 @@ impl Cleaner {
             self.verdicts.insert(gateway, Verdict { incarnation, swept: false, told_at: now });
             out.send(self.config.directory.registry, Wire::Sweep { gateway, upto: incarnation });
         }
-        self.enforce(now, gateway, suspicions.is_empty(), out);
+        // One observer may be cut off by itself; that must not keep the word from the gateway.
+        let seen_again = suspicions.len() < limits::OBSERVERS_MIN;
+        self.enforce(now, gateway, seen_again, out);
     }
 
     /// Repeats what has not been answered: the sweep, and the word to a gateway that is seen again.

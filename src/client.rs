@@ -168,7 +168,9 @@ impl Role for Client {
                     None => self.failed(out),
                 }
             }
-            Event::Refused { wire: Wire::Place { .. }, .. } if self.link == Link::Placing => {
+            Event::Refused { wire: Wire::Place { epoch, .. }, .. }
+                if self.link == Link::Placing && epoch == self.epoch =>
+            {
                 self.failed(out)
             }
             Event::Opened { conn } if self.link.opening(conn) => self.greet(out),
@@ -198,8 +200,8 @@ impl Role for Client {
                 self.retry(out);
             }
             Event::Arrived { conn, frame: Frame::Displaced { winner } } if self.link.uses(conn) => {
-                self.epoch = self.epoch.max(winner);
                 self.hang_up(out, Disconnect::Displaced);
+                self.epoch = self.epoch.max(winner);
                 self.retry(out);
             }
 
@@ -282,7 +284,8 @@ impl Client {
 
     /// Ends whatever connection or attempt there is.
     fn hang_up(&mut self, out: &mut Outbox, cause: Disconnect) {
-        if let Link::Live { .. } = self.link {
+        // Going into flight mode is news in any state: from now on nobody waits for this device.
+        if matches!(self.link, Link::Live { .. }) || cause == Disconnect::FlightMode {
             out.note(Note::Disconnected { epoch: self.epoch, cause });
         }
         self.abandon(out);
@@ -340,7 +343,7 @@ impl Client {
 
     /// Asks for everything from last + 1 on, in every conversation.
     fn catch_up(&mut self, conn: ConnId, out: &mut Outbox) {
-        let next: Vec<_> = self.inboxes.iter().map(|(id, inbox)| (*id, inbox.next)).collect();
+        let next: Vec<_> = self.inboxes.iter().map(|(id, inbox)| (*id, inbox.held_up_to())).collect();
         let mut pages = next.chunks(limits::CATCH_UP_CONVERSATIONS_MAX).peekable();
         if pages.peek().is_none() {
             out.write(conn, Frame::CatchUp { next: Vec::new(), all: true });
@@ -393,24 +396,21 @@ impl Client {
     }
 
     fn answered(&mut self, id: MessageId, outcome: SendOutcome, out: &mut Outbox) {
-        let Some(message) = self.finish(id, outcome, out) else { return };
-        // An accepted message takes its place in the sender's own conversation.
+        let Some(waiting) = self.outbox.iter().find(|o| o.message.id == id) else { return };
+        // An accepted message takes its place in the sender's own conversation, and only then
+        // leaves the outbox: a crash in between must find it in one of them.
         if let SendOutcome::Accepted(stamp) = outcome {
+            let message = waiting.message.clone();
             let conversation = message.conversation;
             self.take(conversation, vec![Entry { message, stamp }], stamp.seq, out);
         }
+        self.finish(id, outcome, out);
     }
 
     /// Takes a message out of the outbox, for good, and lets the next one go.
-    fn finish(
-        &mut self,
-        id: MessageId,
-        outcome: SendOutcome,
-        out: &mut Outbox,
-    ) -> Option<Message> {
-        let at = self.outbox.iter().position(|o| o.message.id == id)?;
-        let message = self.outbox.remove(at).expect("position is in range").message;
-        let conversation = message.conversation;
+    fn finish(&mut self, id: MessageId, outcome: SendOutcome, out: &mut Outbox) {
+        let Some(at) = self.outbox.iter().position(|o| o.message.id == id) else { return };
+        let Message { conversation, .. } = self.outbox.remove(at).expect("in range").message;
         out.cancel_timer(Timer::Resend(conversation));
         self.append(Record::Finished(id), Durable::Finished, out);
         match outcome {
@@ -418,7 +418,6 @@ impl Client {
             SendOutcome::Rejected(why) => out.note(Note::Failed { id, why }),
         }
         self.send_next(conversation, out);
-        Some(message)
     }
 }
 
@@ -503,9 +502,9 @@ impl Client {
             return;
         }
         inbox.fetching = true;
-        let (from, head) = (inbox.next, inbox.head);
-        out.note(Note::GapNoticed { conversation, from, head });
-        out.write(conn, Frame::CatchUp { next: vec![(conversation, from)], all: false });
+        out.note(Note::GapNoticed { conversation, from: inbox.next, head: inbox.head });
+        let next = vec![(conversation, inbox.held_up_to())];
+        out.write(conn, Frame::CatchUp { next, all: false });
         out.set_timer(Timer::Refetch(conversation), limits::REFETCH_AFTER);
     }
 }
@@ -568,6 +567,12 @@ impl Client {
 impl Inbox {
     fn new() -> Self {
         Self { next: 1, ..Self::default() }
+    }
+
+    /// The first sequence number that the device may say it does not hold. The server takes it as
+    /// an acknowledgement of what is before, so only what is durable counts.
+    fn held_up_to(&self) -> u64 {
+        self.durable.map_or(1, |stamp| stamp.seq + 1)
     }
 }
 

@@ -334,8 +334,12 @@ impl Database {
         // A device cannot hold what does not exist; it would be a device of another history.
         let next = next.min(self.durable_head(key.1) + 1);
         let moved = self.advance(key, next);
-        if let Some(row) = self.rows.get_mut(&key).filter(|_| moved) {
-            row.since = now.mono;
+        let mut next = next;
+        if let Some(row) = self.rows.get_mut(&key) {
+            if moved {
+                row.since = now.mono;
+            }
+            next = row.next; // A cursor never goes back, and never says so.
         }
         if settle.is_some() && self.rows.contains_key(&key) {
             self.set_due(key, now.mono + limits::LEASE); // The holder goes on.

@@ -53,9 +53,13 @@ impl Deliveries {
         self.attempts.is_empty()
     }
 
-    /// Begins an attempt. A claim with a newer term takes the place of an older one.
+    /// Begins an attempt. A claim with a newer term takes the place of an older one, never the
+    /// other way round: claims may arrive twice and late.
     pub fn begin(&mut self, claim: Claim, out: &mut Outbox) {
-        let Claim { device, conversation, .. } = claim;
+        let Claim { device, conversation, term, .. } = claim;
+        if self.attempts.get(&(device, conversation)).is_some_and(|a| a.claim.term >= term) {
+            return;
+        }
         if claim.attempts > 0 {
             let stamp = claim.entries[0].stamp;
             out.note(Note::Redelivered { device, conversation, stamp });

@@ -6,7 +6,7 @@
 //! order in which they happened is the readers' business, not the log's.
 
 use crate::disk::{Disk, Record};
-use crate::id::HostId;
+use crate::id::{BatchId, HostId};
 use crate::limits;
 use crate::node::{Event, Outbox, Role};
 use crate::note::Note;
@@ -37,7 +37,7 @@ struct Waiting {
 #[derive(Clone, Debug)]
 enum Durable {
     Logged { partition: u32 },
-    Published { to: HostId, batch: u64 },
+    Published { to: HostId, batch: BatchId },
     Committed { to: HostId, partition: u32, next: u64 },
 }
 

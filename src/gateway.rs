@@ -9,7 +9,7 @@
 use crate::directory::Directory;
 use crate::disk::{Disk, Record};
 use crate::frame::Frame;
-use crate::id::{ConnId, ConversationId, DeviceId, HostId, Incarnation, Session, Stamp, Term};
+use crate::id::{BatchId, ConnId, ConversationId, DeviceId, HostId, Incarnation, Session, Stamp, Term};
 use crate::limits;
 use crate::node::{Event, Outbox, Role, Timer};
 use crate::note::{Note, SessionEnd};
@@ -63,7 +63,7 @@ pub struct Gateway {
     /// `publishing` of them are on their way as batch number `batch`.
     unpublished: VecDeque<SessionEvent>,
     publishing: usize,
-    batch: u64,
+    batch: u32,
     /// The last device that was announced again.
     announced: Option<DeviceId>,
 
@@ -191,7 +191,7 @@ impl Role for Gateway {
             }
 
             // Registration.
-            Event::Received { wire: Wire::Published { batch }, .. } if batch == self.batch => {
+            Event::Received { wire: Wire::Published { batch }, .. } if batch == self.batch() => {
                 self.unpublished.drain(..self.publishing);
                 self.publishing = 0;
                 self.publish(out);
@@ -363,8 +363,11 @@ impl Gateway {
             return;
         };
         let connection = self.connections.get_mut(&conn).expect("devices have connections");
-        // A later attempt at the same row takes the place of an earlier one.
-        connection.offers.retain(|offer| offer.conversation != conversation);
+        let same = |offer: &Offer| offer.conversation == conversation;
+        if connection.offers.iter().any(|offer| same(offer) && offer.term > term) {
+            return; // Overtaken by a later attempt at the same row, whose holder is answered.
+        }
+        connection.offers.retain(|offer| !same(offer));
         let unacknowledged: usize = connection.offers.iter().map(|offer| offer.entries).sum();
         if unacknowledged + entries.len() > limits::UNACKED_MESSAGES_MAX {
             out.note(Note::OfferBusy { device: session.device });
@@ -416,6 +419,10 @@ impl Gateway {
         }
     }
 
+    fn batch(&self) -> BatchId {
+        BatchId { incarnation: self.incarnation, number: self.batch }
+    }
+
     fn publish(&mut self, out: &mut Outbox) {
         if self.unpublished.is_empty() {
             return;
@@ -429,7 +436,7 @@ impl Gateway {
     fn repeat(&mut self, out: &mut Outbox) {
         if self.publishing > 0 {
             let events = self.unpublished.iter().take(self.publishing).copied().collect();
-            let batch = self.batch;
+            let batch = self.batch();
             out.send(self.config.directory.event_log, Wire::Publish { batch, events });
         }
         if self.unswept {
@@ -447,11 +454,12 @@ impl Gateway {
         let looks = (limits::ANNOUNCE_PERIOD.as_secs() / limits::REPORT_EVERY.as_secs()) as usize;
         let count = self.devices.len().div_ceil(looks);
         let after = self.announced.map_or(Bound::Unbounded, Bound::Excluded);
+        let rest = self.devices.range((after, Bound::Unbounded));
+        // At the end, go on with the first.
         let next: Vec<_> =
-            self.devices.range((after, Bound::Unbounded)).take(count).map(|(d, c)| (*d, *c)).collect();
-        // At the end, begin again with the first.
-        self.announced = if next.len() < count { None } else { next.last().map(|(d, _)| *d) };
-        for (_, conn) in next {
+            rest.chain(&self.devices).take(count).map(|(device, conn)| (*device, *conn)).collect();
+        for (device, conn) in next {
+            self.announced = Some(device);
             if let Some(session) = self.connections[&conn].session {
                 self.tell(SessionEvent::Opened(session), out);
             }

@@ -101,6 +101,14 @@ pub struct Session {
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Term(pub u64);
 
+/// A batch of session events that a gateway publishes. The incarnation is part of it, so that an
+/// answer to an earlier boot's batch does not fit this one's.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct BatchId {
+    pub incarnation: Incarnation,
+    pub number: u32,
+}
+
 /// A connection between a client's device and a gateway, named by who opened it.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct ConnId {
@@ -175,6 +183,12 @@ impl fmt::Display for ConnId {
     }
 }
 
+impl fmt::Display for BatchId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "b{}.{}", self.incarnation.0, self.number)
+    }
+}
+
 impl fmt::Display for Incarnation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "i{}", self.0)
@@ -200,6 +214,7 @@ debug_as_display!(
     MessageId,
     Stamp,
     Incarnation,
+    BatchId,
     Session,
     Term,
     ConnId

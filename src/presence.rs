@@ -34,13 +34,13 @@ pub struct Presence {
     /// When each person's status could change next, at the earliest. Kept lazily: a heartbeat does
     /// not touch it, the sweep corrects it.
     deadlines: BTreeSet<(Instant, UserId)>,
-    /// A sweep is due, at the first deadline or before.
-    sweeping: bool,
+    /// When the next sweep is due.
+    sweep_at: Option<Instant>,
 }
 
 impl Presence {
     pub fn boot(config: Config) -> Self {
-        Self { config, people: BTreeMap::new(), deadlines: BTreeSet::new(), sweeping: false }
+        Self { config, people: BTreeMap::new(), deadlines: BTreeSet::new(), sweep_at: None }
     }
 }
 
@@ -53,7 +53,7 @@ impl Role for Presence {
                 self.sweep_later(now.mono, out);
             }
             Event::Fired(Timer::Sweep) => {
-                self.sweeping = false;
+                self.sweep_at = None;
                 self.sweep(now.mono, out);
                 self.sweep_later(now.mono, out);
             }
@@ -73,10 +73,12 @@ impl Presence {
     }
 
     fn sweep_later(&mut self, now: Instant, out: &mut Outbox) {
-        let Some((at, _)) = self.deadlines.first() else { return };
-        if !std::mem::replace(&mut self.sweeping, true) {
-            // Deadlines of the same second share a sweep.
-            out.set_timer(Timer::Sweep, at.since(now).max(limits::REPORT_EVERY));
+        let Some((first, _)) = self.deadlines.first() else { return };
+        // Deadlines of the same second share a sweep.
+        let at = (*first).max(now + limits::REPORT_EVERY);
+        if self.sweep_at.is_none_or(|armed| at < armed) {
+            self.sweep_at = Some(at);
+            out.set_timer(Timer::Sweep, at.since(now));
         }
     }
 

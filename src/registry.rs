@@ -13,7 +13,7 @@ use crate::node::{Event, Outbox, Role, Timer};
 use crate::note::{Note, Removal};
 use crate::time::Now;
 use crate::wire::{Displacement, SessionEvent, Wire};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 /// What is known of a device's connection.
 #[derive(Clone, Copy, Debug)]
@@ -39,13 +39,23 @@ pub struct Registry {
     /// Incarnations up to these own nothing any more.
     swept: BTreeMap<HostId, Incarnation>,
     flushing: bool,
+    /// Records appended in this boot.
+    appended: u64,
+    /// Answers to sweeps, each waiting for its record.
+    swept_at: VecDeque<(u64, HostId, Wire)>,
     torn: bool,
 }
 
 impl Registry {
     pub fn boot(disk: &Disk) -> Self {
-        let (rows, swept) = (BTreeMap::new(), BTreeMap::new());
-        let mut registry = Self { rows, swept, flushing: false, torn: disk.torn };
+        let mut registry = Self {
+            rows: BTreeMap::new(),
+            swept: BTreeMap::new(),
+            flushing: false,
+            appended: 0,
+            swept_at: VecDeque::new(),
+            torn: disk.torn,
+        };
         for record in &disk.records {
             match *record {
                 Record::Row(session) => {
@@ -90,14 +100,22 @@ impl Role for Registry {
                 self.remove(session, Removal::Evicted, out);
             }
             Event::Received { from, wire: Wire::Sweep { gateway, upto } } => {
+                // Nobody asks a second time, so this one answer waits for the disk.
                 let rows = self.sweep(gateway, upto, out);
-                out.send(from, Wire::Swept { gateway, upto, rows });
+                self.swept_at.push_back((self.appended, from, Wire::Swept { gateway, upto, rows }));
+                out.sync();
             }
             Event::Fired(Timer::Flush) => {
                 self.flushing = false;
                 out.sync();
             }
-            Event::Synced { .. } => {}
+            Event::Synced { records } => {
+                while let Some((_, to, wire)) =
+                    self.swept_at.pop_front_if(|(record, ..)| *record <= records)
+                {
+                    out.send(to, wire);
+                }
+            }
             Event::Refused { .. } => {} // Whoever asked has died.
             other => unreachable!("not for the registry: {other:?}"),
         }
@@ -113,8 +131,8 @@ impl Registry {
         match held {
             _ if swept => {
                 out.note(Note::RowFenced { session });
-                // Its gateway has been told, or will be: this incarnation is over.
-                None
+                // Nobody can reach the device there any more: it must connect again.
+                Some(Displacement { loser: session, winner: epoch })
             }
             Some(row) if row.session == session && row.state == State::Live => None,
             Some(row) if row.session == session && row.state == State::Evicted => {
@@ -151,8 +169,12 @@ impl Registry {
                     self.mark_closed(session, out);
                 }
             }
-            // Closed before it was seen open: remember, so that the late opening is fenced.
-            Some(Row { state: State::Live, .. }) => out.note(Note::RowFenced { session }),
+            // Closed before it was seen open: remember, so that the late opening is fenced. The
+            // device has left the older connection for the one that closed.
+            Some(row) if row.state == State::Live => {
+                self.remove(row.session, Removal::Closed, out);
+                self.mark_closed(session, out);
+            }
             Some(_) | None => self.mark_closed(session, out),
         }
     }
@@ -198,6 +220,7 @@ impl Registry {
 
     fn record(&mut self, record: Record, out: &mut Outbox) {
         out.append(record);
+        self.appended += 1;
         if !std::mem::replace(&mut self.flushing, true) {
             out.set_timer(Timer::Flush, limits::REGISTRY_FLUSH);
         }

@@ -5,7 +5,7 @@
 //! adapter would answer exactly these.
 
 use crate::id::{
-    ConversationId, DeviceId, HostId, Incarnation, MessageId, Session, Stamp, Term, UserId,
+    BatchId, ConversationId, DeviceId, HostId, Incarnation, MessageId, Session, Stamp, Term, UserId,
 };
 use crate::time::Wall;
 use serde::{Deserialize, Serialize};
@@ -164,9 +164,9 @@ pub enum Wire {
     Behind { session: Session, heads: Vec<(ConversationId, u64)> },
 
     // Registration: gateway, event log, consumer, registry.
-    Publish { batch: u64, events: Vec<SessionEvent> },
+    Publish { batch: BatchId, events: Vec<SessionEvent> },
     /// The batch is durable.
-    Published { batch: u64 },
+    Published { batch: BatchId },
     /// Consumer to log: entries of this partition from this offset. No offset: from where the
     /// group committed.
     Poll { partition: u32, from: Option<u64>, most: u32 },

@@ -196,6 +196,17 @@ impl Cast {
         self.users_by_name.get(name).copied()
     }
 
+    /// What a conversation is called: its group's name, or both people's.
+    pub fn conversation_name(&self, conversation: ConversationId) -> String {
+        match conversation.pair() {
+            Some([a, b]) => format!("{}~{}", self.user_name(a), self.user_name(b)),
+            None => {
+                let group = self.groups_by_name.iter().find(|(_, id)| **id == conversation);
+                group.map_or_else(|| conversation.to_string(), |(name, _)| name.clone())
+            }
+        }
+    }
+
     pub fn group(&self, name: &str) -> Option<ConversationId> {
         self.groups_by_name.get(name).copied()
     }

@@ -10,11 +10,14 @@ use crate::document::{Fault as Impossible, nearest};
 use crate::place;
 use crate::span::{At, Share, Span};
 use courier::balancer::Balance;
-use courier::id::{HostId, UserId};
+use courier::id::{ConversationId, HostId, UserId};
 use courier::timing::Timing;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use strum::VariantNames;
+
+/// The servers have this long to start and find each other before the first client arrives.
+pub const FLEET_STARTS: Span = Span::from_secs(5);
 
 /// The version of the plan's own format; a reader refuses others.
 pub const FORMAT: u32 = 1;
@@ -450,12 +453,14 @@ impl Plan {
     }
 
     fn validate_times(&self) -> Result<(), Impossible> {
-        if self.warmup.0 < self.fleet.arrive.0 {
+        if self.warmup.0 < self.fleet.arrive.0 + FLEET_STARTS.0 {
             let what = format!(
-                "a warm-up of {} is over before everybody has arrived ({})",
+                "a warm-up of {} is over before everybody has arrived ({FLEET_STARTS} for the \
+                 servers to start, and fleet.arrive = {})",
                 self.warmup, self.fleet.arrive
             );
-            return Err(Impossible::new(place!["warmup"], what, "make it longer than fleet.arrive"));
+            let help = "make the warm-up longer, or fleet.arrive shorter";
+            return Err(Impossible::new(place!["warmup"], what, help));
         }
         for (name, delay) in [
             ("client", (self.network.client.median, self.network.client.p99)),
@@ -626,10 +631,16 @@ impl Plan {
                 }
                 (Deed::GoOffline | Deed::GoOnline, None) => {}
             }
-            if let Some(answered) = &op.answers
-                && !names.contains(answered.as_str())
-            {
-                return Err(no_such(place!["op", at, "answers"], "operation", answered, &known));
+            if let Some(answered) = &op.answers {
+                let Some(other) = self.op.iter().find(|other| other.name == *answered) else {
+                    let place = place!["op", at, "answers"];
+                    return Err(no_such(place, "operation", answered, &known));
+                };
+                if conversation(op, cast) != conversation(other, cast) {
+                    let what = format!("answers `{answered}` in another conversation");
+                    // Order is promised within a conversation, and only there.
+                    return wrong("answers", what, "send it to where the answered one was sent");
+                }
             }
         }
         Ok(())
@@ -671,6 +682,16 @@ impl Plan {
     pub fn heal_at(&self) -> u64 {
         self.zero() + self.duration.nanos()
     }
+}
+
+/// Where an operation's message goes.
+pub fn conversation(op: &Op, cast: &Cast) -> Option<ConversationId> {
+    let to = op.to.as_deref()?;
+    if let Some(group) = cast.group(to) {
+        return Some(group);
+    }
+    let author = cast.host(&op.from).and_then(|host| cast.device_at(host))?;
+    Some(ConversationId::between(author.user, cast.user(to)?))
 }
 
 /// How an expectation writes "no row".

@@ -14,7 +14,7 @@ use crate::fleet::Fleet;
 use crate::history::{Entry, Fact, History, Phase};
 use crate::input::latency_matrix::{self, LatencyMatrix};
 use crate::nemesis::{self, Undo};
-use crate::plan::{Deed, DelaySpec, InputFile, LinkSpec, Op, Plan};
+use crate::plan::{self, Deed, DelaySpec, InputFile, LinkSpec, Op, Plan};
 use crate::seed::Seed;
 use crate::trace::Names;
 use crate::world::latency::Latency;
@@ -165,7 +165,8 @@ impl<C: Crew> Runner<C> {
             let at = match part {
                 Part::Client(_) => {
                     let draw = arrivals.draw(u64::from(host.0), 0);
-                    jitter::up_to(plan.fleet.arrive.0, draw, 0).as_nanos() as u64
+                    let arrives = jitter::up_to(plan.fleet.arrive.0, draw, 0);
+                    (plan::FLEET_STARTS.0 + arrives).as_nanos() as u64
                 }
                 _ => 0,
             };
@@ -284,15 +285,7 @@ impl<C: Crew> Runner<C> {
 
     fn draft(&self, number: usize, op: &Op) -> Draft {
         let to = op.to.as_deref().unwrap_or_default();
-        let from = self.cast.host(&op.from).and_then(|host| self.cast.device_at(host));
-        let author = from.expect("a valid plan's sender is a device").user;
-        let conversation = match self.cast.group(to) {
-            Some(group) => group,
-            None => {
-                let user = self.cast.user(to).expect("a valid plan's recipient exists");
-                ConversationId::between(author, user)
-            }
-        };
+        let conversation = plan::conversation(op, &self.cast).expect("a valid plan's send has one");
         let answered = op.answers.as_ref();
         let answers = answered
             .and_then(|name| self.plan.op.iter().position(|other| other.name == *name))

@@ -4,6 +4,7 @@ use crate::cast::*;
 use crate::script::{Script, golden};
 use courier::disk::Disk;
 use courier::event_log::EventLog;
+use courier::id::{BatchId, Incarnation};
 use courier::wire::{SessionEvent, Wire};
 use std::time::Duration;
 
@@ -14,9 +15,9 @@ fn log() -> Script<EventLog> {
 /// User 2's events.
 const PARTITION: u32 = 6;
 
-fn publish(batch: u64, epochs: std::ops::RangeInclusive<u32>) -> Wire {
+fn publish(batch: u32, epochs: std::ops::RangeInclusive<u32>) -> Wire {
     let events = epochs.map(|epoch| SessionEvent::Opened(session(2, epoch, 1))).collect();
-    Wire::Publish { batch, events }
+    Wire::Publish { batch: BatchId { incarnation: Incarnation(1), number: batch }, events }
 }
 
 fn poll(from: Option<u64>) -> Wire {

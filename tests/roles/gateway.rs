@@ -5,7 +5,7 @@ use crate::script::{Script, golden};
 use courier::disk::Disk;
 use courier::frame::Frame;
 use courier::gateway::{Config, Gateway};
-use courier::id::{Incarnation, Session};
+use courier::id::{BatchId, Incarnation, Session};
 use courier::limits::{ANNOUNCE_PERIOD, BODY_BYTES_MAX, RETRY_STORE, UNACKED_MESSAGES_MAX};
 use courier::node::{Action, CloseCause, Timer};
 use courier::timing::Timing;
@@ -14,6 +14,11 @@ use courier::wire::{
 };
 use std::sync::Arc;
 use std::time::Duration;
+
+/// A batch of the first incarnation.
+fn batch(number: u32) -> BatchId {
+    BatchId { incarnation: Incarnation(1), number }
+}
 
 fn boot(disk: &Disk) -> Gateway {
     let timing = Arc::new(Timing::default());
@@ -40,9 +45,9 @@ fn hello(user: u32, epoch: u32) -> Frame {
 fn with(users: &[u32]) -> Script<Gateway> {
     let mut t = serving();
     t.unseen(|t| {
-        for (batch, user) in (1..).zip(users) {
+        for (number, user) in (1..).zip(users) {
             t.opened(conn(*user, 1)).arrives(conn(*user, 1), hello(*user, 1));
-            t.receives(EVENT_LOG, Wire::Published { batch });
+            t.receives(EVENT_LOG, Wire::Published { batch: batch(number) });
         }
     });
     t
@@ -267,10 +272,10 @@ fn what_the_log_has_not_acknowledged_is_published_again() {
     t.beat("what happens meanwhile waits for the next batch");
     t.closed(conn(2, 1), CloseCause::Fin);
     t.pass(Duration::from_millis(500)).pass(RETRY_STORE);
-    t.receives(EVENT_LOG, Wire::Published { batch: 1 });
+    t.receives(EVENT_LOG, Wire::Published { batch: batch(1) });
     t.beat("said twice, it changes nothing");
-    t.receives(EVENT_LOG, Wire::Published { batch: 1 });
-    t.receives(EVENT_LOG, Wire::Published { batch: 2 });
+    t.receives(EVENT_LOG, Wire::Published { batch: batch(1) });
+    t.receives(EVENT_LOG, Wire::Published { batch: batch(2) });
     golden!(t);
 }
 
@@ -308,7 +313,7 @@ fn an_answer_to_an_earlier_boots_publish_is_not_taken_for_this_ones() {
     t.reboot(boot).synced();
     t.opened(conn(3, 1)).arrives(conn(3, 1), hello(3, 1));
     t.beat("the late answer; the new process's own publish was lost");
-    t.receives(EVENT_LOG, Wire::Published { batch: 1 });
+    t.receives(EVENT_LOG, Wire::Published { batch: batch(1) });
     t.forgets(Timer::Announce);
     t.pass(RETRY_STORE);
     let again = t.trace().rsplit("(2s pass)").next().expect("the end of the trace");
@@ -329,11 +334,11 @@ fn a_session_is_announced_once_per_period() {
                 Action::Send { wire: Wire::Publish { batch, .. }, .. } => Some(*batch),
                 _ => None,
             });
-            t.receives(EVENT_LOG, Wire::Published { batch: published.unwrap_or(0) });
+            t.receives(EVENT_LOG, Wire::Published { batch: published.unwrap_or(batch(0)) });
         }
     });
     let announced = SessionEvent::Opened(session(2, 1, 1));
-    let mut batches: Vec<u64> = Vec::new();
+    let mut batches: Vec<BatchId> = Vec::new();
     for action in &t.done[begun..] {
         if let Action::Send { wire: Wire::Publish { batch, events }, .. } = action
             && events.contains(&announced)

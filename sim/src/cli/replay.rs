@@ -48,7 +48,9 @@ pub fn main(arguments: &ReplayArguments) -> Result<u8, Stop> {
     {
         let dirty = COMMIT.ends_with('+') || COMMIT == "unknown";
         let here = &report.digest;
-        terminal::mention(&format!("the digest was {digest} on commit {commit}; here it is {here}"));
+        terminal::mention(&format!(
+            "the digest was {digest} on commit {commit}; here it is {here}"
+        ));
         if commit == COMMIT && !dirty {
             return Err(Stop::NotDeterministic);
         }
@@ -63,8 +65,7 @@ fn read(document: &Document) -> Result<(Plan, Option<(String, String)>), Stop> {
         return Err(Problem::whole(&document.name, "was cut off before its end", help).into());
     }
     let is_failure = document.format == Format::Json
-        && serde_json::from_str::<serde_json::Value>(&document.text)
-            .is_ok_and(|value| value.get("plan").is_some());
+        && document.parse::<serde_json::Value>()?.get("plan").is_some();
     let (plan, failure) = if is_failure {
         let failure: Failure = document.parse()?;
         (failure.plan, Some((failure.commit, failure.report.digest)))

@@ -64,6 +64,9 @@ enum Mail {
     Event(Event),
     /// A timer counts only if it is still set when the process gets to it.
     Timer(Timer, u64),
+    /// An fsync completed that covers so many records. They are durable when the process learns
+    /// of it: what a paused process has not learnt, its crash may undo.
+    Synced(u64),
 }
 
 #[derive(Clone)]
@@ -92,8 +95,6 @@ enum Due {
     Segment { conn: ConnId, side: Side, segment: Segment },
     /// The kernel at `side` tries again what did not get through.
     Retransmit { conn: ConnId, side: Side },
-    /// An fsync completes.
-    Synced { host: HostId, boots: u32, records: u64 },
 }
 
 #[derive(Clone)]
@@ -182,7 +183,6 @@ impl<C: Crew> World<C> {
             Due::Message { from, to, wire } => self.message_arrives(from, to, wire),
             Due::Segment { conn, side, segment } => self.segment_arrives(conn, side, segment),
             Due::Retransmit { conn, side } => self.retransmit(conn, side),
-            Due::Synced { host, boots, records } => self.sync_completes(host, boots, records),
         }
         true
     }
@@ -366,6 +366,10 @@ impl<C: Crew> World<C> {
             (Process::Down, _) => {}
             (Process::Paused, mail) => target.mailbox.push_back(mail),
             (Process::Up, Mail::Event(event)) => self.step_role(host, event),
+            (Process::Up, Mail::Synced(records)) => {
+                let records = target.platter.sync(records);
+                self.step_role(host, Event::Synced { records });
+            }
             (Process::Up, Mail::Timer(timer, id)) => {
                 if target.timers.get(&timer) == Some(&id) {
                     target.timers.remove(&timer);
@@ -452,15 +456,7 @@ impl<C: Crew> World<C> {
         let target = self.host_mut(host);
         let at = now + target.machine.fsync.pick(draw);
         let (boots, records) = (target.boots, target.platter.appended());
-        self.heap.push(at, Due::Synced { host, boots, records });
-    }
-
-    fn sync_completes(&mut self, host: HostId, boots: u32, records: u64) {
-        let target = self.host_mut(host);
-        if target.boots == boots && target.process != Process::Down {
-            let records = target.platter.sync(records);
-            self.deliver(host, boots, Mail::Event(Event::Synced { records }));
-        }
+        self.heap.push(at, Due::Mail { host, boots, mail: Mail::Synced(records) });
     }
 }
 

@@ -6,13 +6,17 @@ use crate::script::Script;
 use courier::consumer::{Config, Consumer};
 use courier::disk::Disk;
 use courier::event_log::EventLog;
-use courier::id::HostId;
+use courier::id::{BatchId, HostId, Incarnation};
 use courier::node::{Action, Timer};
 use courier::timing::Timing;
 use courier::wire::{SessionEvent, Wire};
 use proptest::prelude::*;
 use proptest::sample::Index;
 use std::sync::Arc;
+
+fn batch(number: u32) -> BatchId {
+    BatchId { incarnation: Incarnation(1), number }
+}
 
 #[derive(Clone, Debug)]
 enum Op {
@@ -90,7 +94,7 @@ impl Pipeline {
         if self.published < self.happened {
             let epoch = self.published + 1;
             let events = vec![SessionEvent::Opened(session(2, epoch, 1))];
-            let wire = Wire::Publish { batch: u64::from(epoch), events };
+            let wire = Wire::Publish { batch: batch(epoch), events };
             self.wires.push((server(1), EVENT_LOG, wire));
         }
     }
@@ -150,7 +154,7 @@ impl Pipeline {
                 return;
             }
             // The gateway; a batch is numbered by its one event.
-            (_, Wire::Published { batch }) if batch == u64::from(self.published) + 1 => {
+            (_, Wire::Published { batch }) if batch == self::batch(self.published + 1) => {
                 self.published += 1;
                 self.publish();
                 return;
