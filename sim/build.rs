@@ -12,7 +12,8 @@ fn main() {
              RUSTFLAGS and .cargo/config.toml does it for you)"
         );
     }
-    let git = Command::new("git").args(["describe", "--always", "--dirty=+", "--abbrev=12"]).output();
+    let git =
+        Command::new("git").args(["describe", "--always", "--dirty=+", "--abbrev=12"]).output();
     let commit = git
         .ok()
         .filter(|output| output.status.success())

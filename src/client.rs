@@ -41,10 +41,18 @@ enum Link {
     /// Asked the balancer.
     Placing,
     /// The handshake of the transport.
-    Opening { conn: ConnId, gateway: HostId },
+    Opening {
+        conn: ConnId,
+        gateway: HostId,
+    },
     /// Said hello.
-    Greeting { conn: ConnId, gateway: HostId },
-    Live { conn: ConnId },
+    Greeting {
+        conn: ConnId,
+        gateway: HostId,
+    },
+    Live {
+        conn: ConnId,
+    },
 }
 
 /// A message that is not answered yet.
@@ -58,7 +66,7 @@ struct Outgoing {
 }
 
 /// What a device holds of one conversation.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 struct Inbox {
     /// The first sequence number that is not in the device's store; everything before it is.
     next: u64,
@@ -130,7 +138,7 @@ impl Client {
             }
             Record::Finished(id) => self.outbox.retain(|outgoing| outgoing.message.id != *id),
             Record::Shown { conversation, stamp, .. } => {
-                let inbox = self.inboxes.entry(*conversation).or_insert_with(Inbox::new);
+                let inbox = self.inboxes.entry(*conversation).or_default();
                 inbox.next = stamp.seq + 1;
                 inbox.durable = Some(*stamp);
             }
@@ -343,7 +351,8 @@ impl Client {
 
     /// Asks for everything from last + 1 on, in every conversation.
     fn catch_up(&mut self, conn: ConnId, out: &mut Outbox) {
-        let next: Vec<_> = self.inboxes.iter().map(|(id, inbox)| (*id, inbox.held_up_to())).collect();
+        let next: Vec<_> =
+            self.inboxes.iter().map(|(id, inbox)| (*id, inbox.held_up_to())).collect();
         let mut pages = next.chunks(limits::CATCH_UP_CONVERSATIONS_MAX).peekable();
         if pages.peek().is_none() {
             out.write(conn, Frame::CatchUp { next: Vec::new(), all: true });
@@ -428,7 +437,7 @@ impl Client {
             Frame::HeartbeatAck => out.cancel_timer(Timer::HeartbeatLimit),
             Frame::Outcome { id, outcome } => self.answered(id, outcome, out),
             Frame::Deliver { conversation, entries, head } => {
-                let inbox = self.inboxes.entry(conversation).or_insert_with(Inbox::new);
+                let inbox = self.inboxes.entry(conversation).or_default();
                 inbox.fetching = false;
                 out.cancel_timer(Timer::Refetch(conversation));
                 self.take(conversation, entries, head, out);
@@ -457,7 +466,7 @@ impl Client {
         head: u64,
         out: &mut Outbox,
     ) {
-        let inbox = self.inboxes.entry(conversation).or_insert_with(Inbox::new);
+        let inbox = self.inboxes.entry(conversation).or_default();
         inbox.head = inbox.head.max(head);
         let mut repeated = false;
         for entry in entries {
@@ -564,11 +573,14 @@ impl Client {
     }
 }
 
-impl Inbox {
-    fn new() -> Self {
-        Self { next: 1, ..Self::default() }
+impl Default for Inbox {
+    /// Of a conversation of which the device holds nothing: sequence numbers begin with 1.
+    fn default() -> Self {
+        Self { next: 1, durable: None, held: BTreeMap::new(), head: 0, fetching: false }
     }
+}
 
+impl Inbox {
     /// The first sequence number that the device may say it does not hold. The server takes it as
     /// an acknowledgement of what is before, so only what is durable counts.
     fn held_up_to(&self) -> u64 {

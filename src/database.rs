@@ -360,7 +360,11 @@ impl Database {
     }
 
     fn rows_of(&self, device: DeviceId) -> Vec<Key> {
-        self.rows.range((device, ConversationId::FIRST)..).map(|(key, _)| *key).take_while(|key| key.0 == device).collect()
+        self.rows
+            .range((device, ConversationId::FIRST)..)
+            .map(|(key, _)| *key)
+            .take_while(|key| key.0 == device)
+            .collect()
     }
 }
 

@@ -88,7 +88,8 @@ impl Deliveries {
             }
 
             Event::Received {
-                wire: Wire::Offered { session, conversation, term, outcome }, ..
+                wire: Wire::Offered { session, conversation, term, outcome },
+                ..
             } => {
                 let key = (session.device, conversation);
                 let awaited = self.at(key, Stage::Offering(session)) && self.term_is(key, term);
@@ -130,7 +131,9 @@ impl Deliveries {
                 }
             }
 
-            Event::Received { wire: Wire::Settled { device, conversation, term, next }, .. } => {
+            Event::Received {
+                wire: Wire::Settled { device, conversation, term, next }, ..
+            } => {
                 let key = (device, conversation);
                 let Some(attempt) = self.attempts.get_mut(&key) else { return };
                 let Stage::Settling(session) = attempt.stage else { return };

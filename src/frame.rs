@@ -12,31 +12,54 @@ use serde::Serialize;
 pub enum Frame {
     // From the device.
     /// First frame: who this is, and which of its connections.
-    Hello { device: DeviceId, epoch: u32 },
+    Hello {
+        device: DeviceId,
+        epoch: u32,
+    },
     /// Send this; sent again under the same id until answered.
     Send(Message),
     /// Everything up to here is in the device's own store.
-    Ack { conversation: ConversationId, upto: Stamp },
+    Ack {
+        conversation: ConversationId,
+        upto: Stamp,
+    },
     /// The device holds everything before each `next`: send what follows. With `all`, also what
     /// is undelivered in conversations that it does not list.
-    CatchUp { next: Vec<(ConversationId, u64)>, all: bool },
+    CatchUp {
+        next: Vec<(ConversationId, u64)>,
+        all: bool,
+    },
     Heartbeat,
 
     // From the gateway.
     /// The handshake is complete.
-    Welcome { epoch: u32, incarnation: Incarnation },
+    Welcome {
+        epoch: u32,
+        incarnation: Incarnation,
+    },
     /// What became of a send.
-    Outcome { id: MessageId, outcome: SendOutcome },
+    Outcome {
+        id: MessageId,
+        outcome: SendOutcome,
+    },
     /// Messages of one conversation in sequence order. `head` is the last sequence number that
     /// the server knows of, so that the device sees what is still missing.
-    Deliver { conversation: ConversationId, entries: Vec<Entry>, head: u64 },
+    Deliver {
+        conversation: ConversationId,
+        entries: Vec<Entry>,
+        head: u64,
+    },
     HeartbeatAck,
     /// Something undelivered is waiting up to these sequence numbers: an idle device learns of a
     /// hole by this.
-    Behind { heads: Vec<(ConversationId, u64)> },
+    Behind {
+        heads: Vec<(ConversationId, u64)>,
+    },
     /// A connection of this device with this newer epoch has taken over. A device that does not
     /// know of it has lost its count, and continues above it.
-    Displaced { winner: u32 },
+    Displaced {
+        winner: u32,
+    },
     /// This server is going away or was held for dead: connect elsewhere.
     GoAway,
 }

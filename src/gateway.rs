@@ -9,7 +9,9 @@
 use crate::directory::Directory;
 use crate::disk::{Disk, Record};
 use crate::frame::Frame;
-use crate::id::{BatchId, ConnId, ConversationId, DeviceId, HostId, Incarnation, Session, Stamp, Term};
+use crate::id::{
+    BatchId, ConnId, ConversationId, DeviceId, HostId, Incarnation, Session, Stamp, Term,
+};
 use crate::limits;
 use crate::node::{Event, Outbox, Role, Timer};
 use crate::note::{Note, SessionEnd};
@@ -147,10 +149,8 @@ impl Role for Gateway {
                     (Frame::Ack { conversation, upto }, Some(session)) => {
                         self.acknowledge(conn, session, conversation, upto, out)
                     }
-                    (Frame::CatchUp { next, all }, Some(session)) => out.send(
-                        self.config.directory.database,
-                        Wire::CatchUp { session, next, all },
-                    ),
+                    (Frame::CatchUp { next, all }, Some(session)) => out
+                        .send(self.config.directory.database, Wire::CatchUp { session, next, all }),
                     (Frame::Heartbeat, Some(session)) => {
                         self.beat(session, out);
                         out.write(conn, Frame::HeartbeatAck);
@@ -179,7 +179,9 @@ impl Role for Gateway {
                 from,
                 wire: Wire::Offer { session, conversation, term, entries },
             } => self.offer(from, session, conversation, term, entries, out),
-            Event::Received { wire: Wire::Page { session, conversation, entries, head }, .. } => {
+            Event::Received {
+                wire: Wire::Page { session, conversation, entries, head }, ..
+            } => {
                 if let Some(conn) = self.connection_of(session) {
                     out.write(conn, Frame::Deliver { conversation, entries, head });
                 }
@@ -315,7 +317,8 @@ impl Gateway {
 
     fn close_silent(&mut self, now: Now, out: &mut Outbox) {
         let silence = self.config.timing.silence;
-        let silent = self.connections.iter().filter(|(_, c)| now.mono.since(c.last_heard) > silence);
+        let silent =
+            self.connections.iter().filter(|(_, c)| now.mono.since(c.last_heard) > silence);
         for conn in silent.map(|(conn, _)| *conn).collect::<Vec<_>>() {
             self.end_session(conn, SessionEnd::Silence, out);
             out.close(conn);
@@ -337,7 +340,8 @@ impl Gateway {
         self.avoided.retain(|_, until| *until > now.mono);
         let routers = &self.config.directory.routers;
         let candidates = (1..=routers.len()).map(|step| (self.router + step) % routers.len());
-        let Some(chosen) = candidates.into_iter().find(|at| !self.avoided.contains_key(&routers[*at]))
+        let Some(chosen) =
+            candidates.into_iter().find(|at| !self.avoided.contains_key(&routers[*at]))
         else {
             // All refused a moment ago. The device sends it again.
             out.note(Note::RouteDropped { id: message.id });
@@ -389,8 +393,7 @@ impl Gateway {
         out: &mut Outbox,
     ) {
         let connection = self.connections.get_mut(&conn).expect("it just spoke");
-        let covered =
-            |offer: &Offer| offer.conversation == conversation && offer.upto <= upto;
+        let covered = |offer: &Offer| offer.conversation == conversation && offer.upto <= upto;
         match connection.offers.iter().position(covered) {
             Some(at) => {
                 let Offer { from, term, .. } = connection.offers.remove(at);

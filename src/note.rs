@@ -11,15 +11,7 @@ use crate::wire::Rejection;
 use serde::Serialize;
 
 #[derive(
-    Clone,
-    Copy,
-    Debug,
-    PartialEq,
-    Eq,
-    Hash,
-    Serialize,
-    strum::IntoStaticStr,
-    strum::VariantNames,
+    Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, strum::IntoStaticStr, strum::VariantNames,
 )]
 #[strum(serialize_all = "kebab-case")]
 #[serde(rename_all = "kebab-case")]
@@ -27,82 +19,188 @@ pub enum Note {
     // Client.
     /// A message is in the device's own durable outbox. Before that a crash may lose it without
     /// a trace, so this is where the operation begins.
-    Invoked { op: u32, id: MessageId, conversation: ConversationId, answers: Option<MessageId> },
+    Invoked {
+        op: u32,
+        id: MessageId,
+        conversation: ConversationId,
+        answers: Option<MessageId>,
+    },
     /// The device itself refused to take a message: it was never numbered, let alone sent.
-    Declined { op: u32, why: Rejection },
+    Declined {
+        op: u32,
+        why: Rejection,
+    },
     /// The sender was told that the message is accepted.
-    Accepted { id: MessageId, conversation: ConversationId, stamp: Stamp },
+    Accepted {
+        id: MessageId,
+        conversation: ConversationId,
+        stamp: Stamp,
+    },
     /// The sender was told that the message is not and never will be sent.
-    Failed { id: MessageId, why: Rejection },
+    Failed {
+        id: MessageId,
+        why: Rejection,
+    },
     /// The device took the message into its own store and shows it.
-    Shown { id: MessageId, conversation: ConversationId, stamp: Stamp },
+    Shown {
+        id: MessageId,
+        conversation: ConversationId,
+        stamp: Stamp,
+    },
     /// A message that is shown already arrived again and was dropped.
-    DuplicateDropped { id: MessageId, stamp: Stamp },
+    DuplicateDropped {
+        id: MessageId,
+        stamp: Stamp,
+    },
     /// Messages are missing before this place; the device asks for them.
-    GapNoticed { conversation: ConversationId, from: u64, head: u64 },
+    GapNoticed {
+        conversation: ConversationId,
+        from: u64,
+        head: u64,
+    },
     /// The device's connection is complete: the gateway welcomed it.
-    Connected { gateway: HostId, incarnation: Incarnation, epoch: u32 },
+    Connected {
+        gateway: HostId,
+        incarnation: Incarnation,
+        epoch: u32,
+    },
     /// The device knows that its connection is gone.
-    Disconnected { epoch: u32, cause: Disconnect },
+    Disconnected {
+        epoch: u32,
+        cause: Disconnect,
+    },
     /// A connection attempt failed; the next one waits.
-    ConnectFailed { attempt: u32 },
+    ConnectFailed {
+        attempt: u32,
+    },
     /// A send was repeated under its id.
-    Resent { id: MessageId },
+    Resent {
+        id: MessageId,
+    },
 
     // Gateway.
     /// This incarnation serves from now on.
-    Serving { incarnation: Incarnation },
+    Serving {
+        incarnation: Incarnation,
+    },
     /// A device's session is over at this gateway.
-    SessionEnded { session: Session, cause: SessionEnd },
+    SessionEnded {
+        session: Session,
+        cause: SessionEnd,
+    },
     /// An offer named a connection that is not here.
-    OfferFenced { device: DeviceId, epoch: u32 },
+    OfferFenced {
+        device: DeviceId,
+        epoch: u32,
+    },
     /// An offer exceeded what one connection may hold unacknowledged.
-    OfferBusy { device: DeviceId },
+    OfferBusy {
+        device: DeviceId,
+    },
     /// A device's route request was dropped: no router answered it or too many wait.
-    RouteDropped { id: MessageId },
+    RouteDropped {
+        id: MessageId,
+    },
     /// This incarnation learned that it was declared dead, and closed its connections.
-    SteppedDown { incarnation: Incarnation },
+    SteppedDown {
+        incarnation: Incarnation,
+    },
 
     // Router and worker.
     /// Delivery did not succeed at once; the message waits in its pending row.
-    Parked { device: DeviceId, conversation: ConversationId, stamp: Stamp, why: Parking },
+    Parked {
+        device: DeviceId,
+        conversation: ConversationId,
+        stamp: Stamp,
+        why: Parking,
+    },
     /// A message is offered again after an earlier attempt.
-    Redelivered { device: DeviceId, conversation: ConversationId, stamp: Stamp },
+    Redelivered {
+        device: DeviceId,
+        conversation: ConversationId,
+        stamp: Stamp,
+    },
     /// A row pointed to a connection that is not there; its eviction is asked for.
-    StaleRoute { session: Session },
+    StaleRoute {
+        session: Session,
+    },
     /// An answer came after its attempt was over.
-    LateAnswer { device: DeviceId },
+    LateAnswer {
+        device: DeviceId,
+    },
 
     // Database.
     /// The send transaction is durable.
-    Persisted { id: MessageId, conversation: ConversationId, stamp: Stamp },
+    Persisted {
+        id: MessageId,
+        conversation: ConversationId,
+        stamp: Stamp,
+    },
     /// A resend was recognised and got the original answer.
-    Deduplicated { id: MessageId, stamp: Stamp },
+    Deduplicated {
+        id: MessageId,
+        stamp: Stamp,
+    },
     /// The device's cursor is durable: it holds everything before `next`.
-    Settled { device: DeviceId, conversation: ConversationId, next: u64 },
+    Settled {
+        device: DeviceId,
+        conversation: ConversationId,
+        next: u64,
+    },
     /// A lease ran out without an answer; the row is due again.
-    LeaseExpired { device: DeviceId, conversation: ConversationId, term: Term },
+    LeaseExpired {
+        device: DeviceId,
+        conversation: ConversationId,
+        term: Term,
+    },
     /// A settlement or release under a term that is no longer current.
-    StaleTerm { device: DeviceId, conversation: ConversationId, term: Term },
+    StaleTerm {
+        device: DeviceId,
+        conversation: ConversationId,
+        term: Term,
+    },
 
     // Registry, consumer, cleaner.
-    RowWritten { session: Session },
-    RowRemoved { session: Session, why: Removal },
+    RowWritten {
+        session: Session,
+    },
+    RowRemoved {
+        session: Session,
+        why: Removal,
+    },
     /// An event with an older epoch, or of a swept incarnation, changed nothing.
-    RowFenced { session: Session },
+    RowFenced {
+        session: Session,
+    },
     /// The consumer has applied the log up to here.
-    ConsumerApplied { partition: u32, next: u64 },
+    ConsumerApplied {
+        partition: u32,
+        next: u64,
+    },
     /// Two observers agree that this incarnation has been silent long enough.
-    DeclaredDead { gateway: HostId, incarnation: Incarnation },
+    DeclaredDead {
+        gateway: HostId,
+        incarnation: Incarnation,
+    },
     /// The rows of that incarnation are gone.
-    Cleaned { gateway: HostId, incarnation: Incarnation, rows: u32 },
+    Cleaned {
+        gateway: HostId,
+        incarnation: Incarnation,
+        rows: u32,
+    },
 
     // Balancer.
     /// The health check changed its mind about a gateway.
-    Health { gateway: HostId, healthy: bool },
+    Health {
+        gateway: HostId,
+        healthy: bool,
+    },
 
     // Presence.
-    PresenceChanged { user: UserId, status: Status },
+    PresenceChanged {
+        user: UserId,
+        status: Status,
+    },
 
     // Any role with a disk.
     /// The last record was half written; it and nothing else is gone.

@@ -105,90 +105,217 @@ pub struct LogEntry {
 pub enum Wire {
     // A client's device and the balancer.
     /// Which gateway should this device connect to?
-    Place { device: DeviceId, epoch: u32 },
+    Place {
+        device: DeviceId,
+        epoch: u32,
+    },
     /// This one, or none is healthy. `epoch` repeats the question's.
-    Placed { epoch: u32, gateway: Option<HostId> },
+    Placed {
+        epoch: u32,
+        gateway: Option<HostId>,
+    },
 
     // Health.
     /// Are you there? Asked of gateways by the balancer and the monitors.
-    Ping { nonce: u64 },
-    Pong { nonce: u64, incarnation: Incarnation, connections: u32 },
+    Ping {
+        nonce: u64,
+    },
+    Pong {
+        nonce: u64,
+        incarnation: Incarnation,
+        connections: u32,
+    },
     /// Monitor to cleaner: this incarnation has not answered for so long.
-    Suspect { gateway: HostId, incarnation: Incarnation, silent_for: Duration },
+    Suspect {
+        gateway: HostId,
+        incarnation: Incarnation,
+        silent_for: Duration,
+    },
     /// Cleaner to gateway: the fleet holds this incarnation of you for dead.
-    DeclaredDead { incarnation: Incarnation },
+    DeclaredDead {
+        incarnation: Incarnation,
+    },
     /// The gateway has closed every connection of that incarnation.
-    SteppedDown { incarnation: Incarnation },
+    SteppedDown {
+        incarnation: Incarnation,
+    },
 
     // A message's way in.
     /// Gateway to router: a device on one of my connections sent this.
-    Route { session: Session, message: Message },
+    Route {
+        session: Session,
+        message: Message,
+    },
     /// Router to gateway: what became of it.
-    Routed { session: Session, id: MessageId, outcome: SendOutcome },
+    Routed {
+        session: Session,
+        id: MessageId,
+        outcome: SendOutcome,
+    },
     /// Router to database: the send transaction.
-    Append { message: Message },
+    Append {
+        message: Message,
+    },
     /// Database to router. `claims` are leased to the router for one attempt each.
-    Appended { id: MessageId, outcome: SendOutcome, claims: Vec<Claim> },
+    Appended {
+        id: MessageId,
+        outcome: SendOutcome,
+        claims: Vec<Claim>,
+    },
 
     // A message's way out.
     /// Where is this device connected? `conversation` only comes back in the answer.
-    Locate { device: DeviceId, conversation: ConversationId },
-    Located { device: DeviceId, conversation: ConversationId, session: Option<Session> },
+    Locate {
+        device: DeviceId,
+        conversation: ConversationId,
+    },
+    Located {
+        device: DeviceId,
+        conversation: ConversationId,
+        session: Option<Session>,
+    },
     /// Router or worker to gateway: put these before the device on this very connection.
-    Offer { session: Session, conversation: ConversationId, term: Term, entries: Vec<Entry> },
-    Offered { session: Session, conversation: ConversationId, term: Term, outcome: OfferOutcome },
+    Offer {
+        session: Session,
+        conversation: ConversationId,
+        term: Term,
+        entries: Vec<Entry>,
+    },
+    Offered {
+        session: Session,
+        conversation: ConversationId,
+        term: Term,
+        outcome: OfferOutcome,
+    },
     /// Under this term the device acknowledged everything up to `upto`.
-    Settle { device: DeviceId, conversation: ConversationId, term: Term, upto: Stamp },
+    Settle {
+        device: DeviceId,
+        conversation: ConversationId,
+        term: Term,
+        upto: Stamp,
+    },
     /// The claim goes on with these entries, or is finished if there are none (or if the term was
     /// not the current one).
-    Settled { device: DeviceId, conversation: ConversationId, term: Term, next: Vec<Entry> },
+    Settled {
+        device: DeviceId,
+        conversation: ConversationId,
+        term: Term,
+        next: Vec<Entry>,
+    },
     /// Give the row back, due again after `retry_after`. An older term is ignored.
-    Release { device: DeviceId, conversation: ConversationId, term: Term, retry_after: Duration },
+    Release {
+        device: DeviceId,
+        conversation: ConversationId,
+        term: Term,
+        retry_after: Duration,
+    },
     /// Worker to database: give me at most `most` due rows.
-    Claim { most: u32 },
-    Claimed { claims: Vec<Claim> },
+    Claim {
+        most: u32,
+    },
+    Claimed {
+        claims: Vec<Claim>,
+    },
     /// Consumer to database: these devices have just become reachable; their rows are due.
-    Wake { devices: Vec<DeviceId> },
+    Wake {
+        devices: Vec<DeviceId>,
+    },
 
     // Catching up.
     /// Gateway to database: the device holds everything before each `next`. With `all`, also tell
     /// it of every conversation with something undelivered that it did not list.
-    CatchUp { session: Session, next: Vec<(ConversationId, u64)>, all: bool },
+    CatchUp {
+        session: Session,
+        next: Vec<(ConversationId, u64)>,
+        all: bool,
+    },
     /// One page of one conversation. `head` is the last sequence number there is.
-    Page { session: Session, conversation: ConversationId, entries: Vec<Entry>, head: u64 },
+    Page {
+        session: Session,
+        conversation: ConversationId,
+        entries: Vec<Entry>,
+        head: u64,
+    },
     /// Gateway to database: the device acknowledged, outside of any offer.
-    Advance { device: DeviceId, conversation: ConversationId, upto: Stamp },
+    Advance {
+        device: DeviceId,
+        conversation: ConversationId,
+        upto: Stamp,
+    },
     /// Gateway to database: has any of these devices something undelivered for a while?
-    Heads { sessions: Vec<Session> },
+    Heads {
+        sessions: Vec<Session>,
+    },
     /// Yes: this one, in these conversations, up to these sequence numbers.
-    Behind { session: Session, heads: Vec<(ConversationId, u64)> },
+    Behind {
+        session: Session,
+        heads: Vec<(ConversationId, u64)>,
+    },
 
     // Registration: gateway, event log, consumer, registry.
-    Publish { batch: BatchId, events: Vec<SessionEvent> },
+    Publish {
+        batch: BatchId,
+        events: Vec<SessionEvent>,
+    },
     /// The batch is durable.
-    Published { batch: BatchId },
+    Published {
+        batch: BatchId,
+    },
     /// Consumer to log: entries of this partition from this offset. No offset: from where the
     /// group committed.
-    Poll { partition: u32, from: Option<u64>, most: u32 },
-    Polled { partition: u32, from: u64, entries: Vec<LogEntry> },
+    Poll {
+        partition: u32,
+        from: Option<u64>,
+        most: u32,
+    },
+    Polled {
+        partition: u32,
+        from: u64,
+        entries: Vec<LogEntry>,
+    },
     /// Everything before `next` has been applied.
-    Commit { partition: u32, next: u64 },
-    Committed { partition: u32, next: u64 },
+    Commit {
+        partition: u32,
+        next: u64,
+    },
+    Committed {
+        partition: u32,
+        next: u64,
+    },
     /// Consumer to registry. `next` only comes back in the answer.
-    Apply { partition: u32, next: u64, events: Vec<SessionEvent> },
+    Apply {
+        partition: u32,
+        next: u64,
+        events: Vec<SessionEvent>,
+    },
     /// Applied by epoch. `displaced` are sessions that lost to a newer one.
-    Applied { partition: u32, next: u64, displaced: Vec<Displacement> },
+    Applied {
+        partition: u32,
+        next: u64,
+        displaced: Vec<Displacement>,
+    },
     /// Remove exactly this row, if it is still there: its gateway said "not here".
-    Evict { session: Session },
+    Evict {
+        session: Session,
+    },
     /// Remove every row of this gateway up to this incarnation, and refuse new ones.
-    Sweep { gateway: HostId, upto: Incarnation },
-    Swept { gateway: HostId, upto: Incarnation, rows: u32 },
+    Sweep {
+        gateway: HostId,
+        upto: Incarnation,
+    },
+    Swept {
+        gateway: HostId,
+        upto: Incarnation,
+        rows: u32,
+    },
     /// Consumer to gateway: this session of yours is not the device's current one.
     Displace(Displacement),
 
     // Presence.
     /// Gateway to presence: heartbeats of these devices arrived.
-    Seen { devices: Vec<DeviceId> },
+    Seen {
+        devices: Vec<DeviceId>,
+    },
 }
 
 /// A session that lost to a newer connection of the same device.

@@ -70,9 +70,9 @@ fn events(bencher: Bencher, users: u32) {
 fn runs_of_server_7_dies(bencher: Bencher) {
     let found = find("server-7-dies").expect("built in");
     let plan = Arc::new(found.plan(1, &Inputs::default()).expect("the plan is sound"));
-    bencher.counter(ItemsCount::new(1_usize)).bench_local(|| {
-        execute(Runner::new(plan.clone()).expect("the plan needs no files"))
-    });
+    bencher
+        .counter(ItemsCount::new(1_usize))
+        .bench_local(|| execute(Runner::new(plan.clone()).expect("the plan needs no files")));
 }
 
 fn main() {

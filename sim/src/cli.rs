@@ -137,6 +137,12 @@ fn message_of(panic: &(dyn Any + Send)) -> String {
     text.unwrap_or_else(|| "it panicked without a message".to_owned())
 }
 
+/// Real time, for the reports' `wall_ms`; the only clock that is read.
+#[expect(clippy::disallowed_methods, reason = "outside of every run")]
+fn stopwatch() -> std::time::Instant {
+    std::time::Instant::now()
+}
+
 /// `RUST_LOG` chooses what is logged: `info` what roles note, `debug` also what happens to them,
 /// `trace` also what they do. Without it nothing is, and the hot path does not pay for it.
 fn log_to_standard_error() {

@@ -58,19 +58,19 @@ pub struct Problem {
     help: Option<String>,
     /// `file:line:column`, as far as known.
     place: String,
-    source: NamedSource<String>,
+    source: Box<NamedSource<String>>,
     span: Option<SourceSpan>,
 }
 
 /// A value that is impossible, at a place of the document it came from.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Fault {
+pub struct Impossible {
     pub place: Place,
     pub what: String,
     pub help: String,
 }
 
-impl Fault {
+impl Impossible {
     pub fn new(place: Place, what: impl Into<String>, help: impl Into<String>) -> Self {
         Self { place, what: what.into(), help: help.into() }
     }
@@ -90,7 +90,7 @@ impl Diagnostic for Problem {
     }
 
     fn source_code(&self) -> Option<&dyn miette::SourceCode> {
-        self.span.is_some().then_some(&self.source as &dyn miette::SourceCode)
+        self.span.is_some().then_some(&*self.source as &dyn miette::SourceCode)
     }
 
     fn labels(&self) -> Option<Box<dyn Iterator<Item = miette::LabeledSpan> + '_>> {
@@ -109,7 +109,7 @@ impl From<crate::input::InputError> for Problem {
             Some((place, what)) => (place.to_owned(), what.to_owned()),
             None => (said, String::new()),
         };
-        let source = NamedSource::new(&place, String::new());
+        let source = Box::new(NamedSource::new(&place, String::new()));
         Self { what, help: Some(help), place, source, span: None }
     }
 }
@@ -121,7 +121,7 @@ impl Problem {
             what: what.into(),
             help: Some(help.into()),
             place: name.to_owned(),
-            source: NamedSource::new(name, String::new()),
+            source: Box::new(NamedSource::new(name, String::new())),
             span: None,
         }
     }
@@ -175,8 +175,8 @@ impl Document {
     }
 
     /// Points at what a check found impossible.
-    pub fn locate(&self, fault: Fault) -> Problem {
-        let Fault { place, what, help } = fault;
+    pub fn locate(&self, impossible: Impossible) -> Problem {
+        let Impossible { place, what, help } = impossible;
         let span = match self.format {
             Format::Toml => find(&self.text, &place),
             Format::Json => None,
@@ -198,7 +198,7 @@ impl Document {
             }
             None => self.name.clone(),
         };
-        let source = NamedSource::new(&self.name, self.text.clone());
+        let source = Box::new(NamedSource::new(&self.name, self.text.clone()));
         Problem { what, help, place, source, span }
     }
 
@@ -209,12 +209,11 @@ impl Document {
             let help = "write KEY=VALUE, like --set fleet.users=1000";
             return Err(Problem::whole(&name, "has no `=`", help));
         };
-        let mut document: toml_edit::DocumentMut = self.text.parse().map_err(|_| {
-            match self.parse::<toml::Table>() {
+        let mut document: toml_edit::DocumentMut =
+            self.text.parse().map_err(|_| match self.parse::<toml::Table>() {
                 Err(problem) => problem,
                 Ok(_) => Problem::whole(&name, "cannot be applied", "mend the scenario first"),
-            }
-        })?;
+            })?;
         let value: toml_edit::Value =
             value.trim().parse().unwrap_or_else(|_| toml_edit::Value::from(value.trim()));
         let steps: Vec<&str> = path.trim().split('.').collect();
@@ -231,10 +230,7 @@ impl Document {
                 },
                 Err(_) if item.is_table_like() || item.is_none() => {
                     let missing = || toml_edit::Item::Table(toml_edit::Table::new());
-                    item.as_table_like_mut()
-                        .expect("checked")
-                        .entry(step)
-                        .or_insert_with(missing)
+                    item.as_table_like_mut().expect("checked").entry(step).or_insert_with(missing)
                 }
                 Err(_) => {
                     let what = format!("`{step}` is not inside a table");
@@ -295,9 +291,7 @@ fn offset(text: &str, line: usize, column: usize) -> usize {
 /// Turns a parser's message into ours, with the nearest word that would have been right.
 fn explain(message: &str) -> (String, Option<String>) {
     let first = message.lines().next().unwrap_or_default().to_owned();
-    for (kind, ours) in
-        [("unknown field", "unknown key"), ("unknown variant", "unknown value")]
-    {
+    for (kind, ours) in [("unknown field", "unknown key"), ("unknown variant", "unknown value")] {
         let Some(rest) = first.strip_prefix(kind) else { continue };
         let mut words = rest.split('`').skip(1).step_by(2);
         let Some(found) = words.next() else { continue };

@@ -109,7 +109,9 @@ impl Crew for Fleet {
             Part::Cleaner => {
                 Member::Cleaner(Box::new(Cleaner::boot(cleaner::Config { directory, timing })))
             }
-            Part::Monitor => Member::Monitor(Box::new(Monitor::boot(monitor::Config { directory, timing }))),
+            Part::Monitor => {
+                Member::Monitor(Box::new(Monitor::boot(monitor::Config { directory, timing })))
+            }
             Part::Router => {
                 Member::Router(Box::new(Router::boot(router::Config { directory, entropy })))
             }

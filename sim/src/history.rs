@@ -95,9 +95,7 @@ impl History {
                     };
                     (kind, f, self.cast.name(*host).to_owned())
                 }
-                Fact::Host { host, .. } => {
-                    (OpType::Info, "host", self.cast.name(*host).to_owned())
-                }
+                Fact::Host { host, .. } => (OpType::Info, "host", self.cast.name(*host).to_owned()),
                 Fact::Fault { .. } => (OpType::Info, "fault", "nemesis".to_owned()),
                 Fact::Healed => (OpType::Info, "heal", "nemesis".to_owned()),
                 Fact::Panicked { host, .. } => {

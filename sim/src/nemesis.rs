@@ -6,7 +6,7 @@
 //! not an unfair fault.
 
 use crate::cast::{Cast, Part};
-use crate::document::Fault as Impossible;
+use crate::document::Impossible;
 use crate::place;
 use crate::plan::{Fault, Kind, Plan, hosts_named};
 use crate::seed::Seed;
@@ -114,7 +114,7 @@ fn draw_fault(kind: Kind, begins: i64, lasts: u64, cast: &Cast, rng: &mut impl R
         .collect();
     let clients: Vec<HostId> = cast.devices().map(|(host, _)| host).collect();
     let among = |hosts: &[HostId], rng: &mut dyn rand::RngCore| {
-        let at = (u64::from(rng.next_u32()) * hosts.len() as u64 >> 32) as usize;
+        let at = ((u64::from(rng.next_u32()) * hosts.len() as u64) >> 32) as usize;
         cast.name(hosts[at]).to_owned()
     };
     // One fault in four befalls somebody's phone.

@@ -6,7 +6,7 @@
 
 use crate::cast::{Cast, Numbers, Person};
 use crate::checker::Bounds;
-use crate::document::{Fault as Impossible, nearest};
+use crate::document::{Impossible, nearest};
 use crate::place;
 use crate::span::{At, Share, Span};
 use courier::balancer::Balance;
@@ -474,8 +474,9 @@ impl Plan {
                 return Err(Impossible::new(place!["network", name, "p99"], what, help));
             }
         }
-        let Timing { heartbeat, heartbeat_wait, silence, probe, clean_after, online, offline, .. } =
-            self.timing;
+        let Timing {
+            heartbeat, heartbeat_wait, silence, probe, clean_after, online, offline, ..
+        } = self.timing;
         for (name, value) in [
             ("heartbeat", heartbeat),
             ("heartbeat-wait", heartbeat_wait),
@@ -574,14 +575,14 @@ impl Plan {
     }
 
     fn validate_ops(&self, cast: &Cast) -> Result<(), Impossible> {
-        let mut names = BTreeSet::new();
+        let mut names = BTreeMap::new();
         for (at, op) in self.op.iter().enumerate() {
-            if !names.insert(op.name.as_str()) {
+            if names.insert(op.name.as_str(), op).is_some() {
                 let what = format!("there are two operations `{}`", op.name);
                 return Err(Impossible::new(place!["op", at, "name"], what, "rename one"));
             }
         }
-        let known: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+        let known: Vec<String> = names.keys().map(|name| (*name).to_owned()).collect();
         for (at, op) in self.op.iter().enumerate() {
             let wrong = |key: &str, what: String, help: &str| {
                 Err(Impossible::new(place!["op", at, key], what, help))
@@ -604,7 +605,7 @@ impl Plan {
                 }
                 (None, Some(trigger)) => {
                     for (key, name) in [("shown", &trigger.shown)] {
-                        if !names.contains(name.as_str()) {
+                        if !names.contains_key(name.as_str()) {
                             let place = place!["op", at, "when", key];
                             return Err(no_such(place, "operation", name, &known));
                         }
@@ -632,7 +633,7 @@ impl Plan {
                 (Deed::GoOffline | Deed::GoOnline, None) => {}
             }
             if let Some(answered) = &op.answers {
-                let Some(other) = self.op.iter().find(|other| other.name == *answered) else {
+                let Some(other) = names.get(answered.as_str()) else {
                     let place = place!["op", at, "answers"];
                     return Err(no_such(place, "operation", answered, &known));
                 };

@@ -329,7 +329,10 @@ fn panics(history: &History) -> impl Iterator<Item = AnomalyReport> + '_ {
         Fact::Panicked { host, event, message } => Some(AnomalyReport {
             invariant: "panic".to_owned(),
             at_ms: ms_since_zero(history, entry.at),
-            what: format!("{} panicked when it took `{event}`: {message}", history.cast.name(*host)),
+            what: format!(
+                "{} panicked when it took `{event}`: {message}",
+                history.cast.name(*host)
+            ),
             witness: Vec::new(),
         }),
         _ => None,

@@ -64,6 +64,7 @@ pub struct Runner<C: Crew> {
 /// Which operation became which message, and what waits for it.
 #[derive(Clone, Debug, Default)]
 struct Messages {
+    by_name: BTreeMap<String, usize>,
     op_of: BTreeMap<MessageId, usize>,
     id_of: BTreeMap<usize, MessageId>,
     /// Operations that wait for a message to be shown on a host.
@@ -88,12 +89,13 @@ impl Backlog {
                 self.unanswered.remove(id);
             }
             Note::Accepted { id, conversation, .. } => {
-                if self.unanswered.remove(id) {
-                    let early = self.seen_early.remove(id).unwrap_or(0);
-                    let rest = (audience_len(cast, *conversation)).saturating_sub(early);
-                    if rest > 0 {
-                        self.unseen.insert(*id, rest);
-                    }
+                if !self.unanswered.remove(id) {
+                    return;
+                }
+                let early = self.seen_early.remove(id).unwrap_or(0);
+                let rest = audience_len(cast, *conversation).saturating_sub(early);
+                if rest > 0 {
+                    self.unseen.insert(*id, rest);
                 }
             }
             Note::Shown { id, .. } => match self.unseen.get_mut(id) {
@@ -181,11 +183,13 @@ impl<C: Crew> Runner<C> {
                 self.note_down(ends, Item::FaultEnds(number));
             }
         }
+        self.messages.by_name =
+            plan.op.iter().enumerate().map(|(number, op)| (op.name.clone(), number)).collect();
         for (number, op) in plan.op.iter().enumerate() {
             match (&op.at, &op.when) {
                 (Some(at), _) => self.note_down(at.since_start(zero), Item::Op(number)),
                 (None, Some(trigger)) => {
-                    let shown = plan.op.iter().position(|other| other.name == trigger.shown);
+                    let shown = self.messages.by_name.get(&trigger.shown).copied();
                     let host = cast.host(&trigger.to);
                     if let (Some(shown), Some(host)) = (shown, host) {
                         self.messages.waiting.entry((shown, host)).or_default().push(number);
@@ -288,7 +292,7 @@ impl<C: Crew> Runner<C> {
         let conversation = plan::conversation(op, &self.cast).expect("a valid plan's send has one");
         let answered = op.answers.as_ref();
         let answers = answered
-            .and_then(|name| self.plan.op.iter().position(|other| other.name == *name))
+            .and_then(|name| self.messages.by_name.get(name).copied())
             .and_then(|at| self.messages.id_of.get(&at).copied());
         let body = op.body.clone().unwrap_or_else(|| format!("{} to {to}", op.name));
         Draft { op: number as u32, conversation, body: body.into(), answers }

@@ -184,7 +184,8 @@ mod tests {
 
     #[test]
     fn a_number_without_unit_is_refused_with_an_example() {
-        let refused = toml::from_str::<Times>("at = \"20\"\nlasts = \"1s\"\nshare = 0").unwrap_err();
+        let refused =
+            toml::from_str::<Times>("at = \"20\"\nlasts = \"1s\"\nshare = 0").unwrap_err();
         assert!(refused.message().contains("like \"20s\""), "{refused}");
     }
 }

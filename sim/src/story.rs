@@ -60,7 +60,8 @@ const NAMED_MAX: usize = 12;
 pub fn journey(history: &History, message: MessageId, device: Option<DeviceId>) -> Vec<String> {
     let cast = &history.cast;
     let place = history.notes().find_map(|(_, _, note)| match note {
-        Note::Persisted { id, conversation, stamp } | Note::Accepted { id, conversation, stamp }
+        Note::Persisted { id, conversation, stamp }
+        | Note::Accepted { id, conversation, stamp }
             if *id == message =>
         {
             Some((*conversation, *stamp))
@@ -153,7 +154,8 @@ impl Teller<'_> {
             (Life::Paused, _) => "stops running; its kernel goes on",
             (Life::Resumed, _) => "runs again",
         };
-        let tone = if life == Life::Started || life == Life::Resumed { Tone::Plain } else { Tone::Bad };
+        let tone =
+            if life == Life::Started || life == Life::Resumed { Tone::Plain } else { Tone::Bad };
         one(self.cast.name(host), what, tone)
     }
 
@@ -203,7 +205,9 @@ impl Teller<'_> {
                 one(&me, &format!("is told that {id} failed"), Tone::Bad)
             }
             Note::Resent { id } if mine => one(&me, &format!("sends {id} again"), Tone::Plain),
-            Note::Shown { id, stamp, .. } if mine && Some(id.device) != self.cast.device_at(host) => {
+            Note::Shown { id, stamp, .. }
+                if mine && Some(id.device) != self.cast.device_at(host) =>
+            {
                 let from = self.device(id.device);
                 one(&me, &format!("sees {id} from {from}, {stamp}"), Tone::Good)
             }
@@ -238,26 +242,32 @@ impl Teller<'_> {
                 one(&me, &format!("parks {stamp} for {to}: {why}"), Tone::Bad)
             }
             Note::Redelivered { device, stamp, .. } if self.is_named(device) => {
-                if self.attempts.get(&(device, stamp)).is_some_and(|told| *told >= ATTEMPTS_TOLD_MAX - 1)
+                if self
+                    .attempts
+                    .get(&(device, stamp))
+                    .is_some_and(|told| *told >= ATTEMPTS_TOLD_MAX - 1)
                 {
                     return Vec::new();
                 }
                 one(&me, &format!("tries {stamp} for {} again", self.device(device)), Tone::Plain)
             }
             Note::StaleRoute { session } if self.is_named(session.device) => {
-                let (device, server) = (self.device(session.device), self.cast.name(session.gateway));
+                let (device, server) =
+                    (self.device(session.device), self.cast.name(session.gateway));
                 let what = format!("has the stale row {device} → {server} removed");
                 one(&me, &what, Tone::Plain)
             }
             Note::RowWritten { session } if self.is_named(session.device) => {
                 self.rows.insert(session.device, session);
-                let (device, server) = (self.device(session.device), self.cast.name(session.gateway));
+                let (device, server) =
+                    (self.device(session.device), self.cast.name(session.gateway));
                 let what = format!("writes {device} → {server} (connection {})", session.epoch);
                 one("consumer", &what, Tone::Plain)
             }
             Note::RowRemoved { session, why } if self.is_named(session.device) => {
                 self.rows.remove(&session.device);
-                let (device, server) = (self.device(session.device), self.cast.name(session.gateway));
+                let (device, server) =
+                    (self.device(session.device), self.cast.name(session.gateway));
                 let why = match why {
                     Removal::Closed => "it closed",
                     Removal::Evicted => "nobody there",

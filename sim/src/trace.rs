@@ -197,10 +197,7 @@ thread_local! {
 pub struct SimulatedTime;
 
 impl tracing_subscriber::fmt::time::FormatTime for SimulatedTime {
-    fn format_time(
-        &self,
-        w: &mut tracing_subscriber::fmt::format::Writer<'_>,
-    ) -> std::fmt::Result {
+    fn format_time(&self, w: &mut tracing_subscriber::fmt::format::Writer<'_>) -> std::fmt::Result {
         LOG_HOST.with_borrow(|host| write!(w, "{} {host}", Relative(LOG_AT.get())))
     }
 }

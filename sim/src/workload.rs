@@ -1,6 +1,6 @@
 //! Workloads: who writes to whom, and when. They write operations into a plan.
 
-use crate::document::Fault as Impossible;
+use crate::document::Impossible;
 use crate::place;
 use crate::plan::{Deed, GroupSpec, Op, Plan, Trigger, UserSpec};
 use crate::scenario::Inputs;

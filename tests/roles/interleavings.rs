@@ -14,7 +14,7 @@ use courier::note::{Note, Parking};
 use courier::router::{Config, Router};
 use courier::time::Now;
 use courier::wire::{OfferOutcome, SendOutcome, Wire};
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 const DEPTH: usize = 8;
@@ -295,7 +295,7 @@ fn explore(claims: &[u64], depth: usize) -> (usize, usize, BTreeMap<End, u64>) {
     let route = Wire::Route { session: session(1, 1, 3), message: message(1, 1, pair(1, 2)) };
     let routed = Event::Received { from: server(3), wire: route };
     let first = World::new().after(&routed, &mut ends);
-    let mut seen = HashSet::from([first.fingerprint()]);
+    let mut seen = BTreeSet::from([first.fingerprint()]);
     let mut level = vec![first];
     let mut steps = 0;
     for _ in 0..depth {

@@ -232,11 +232,10 @@ impl<R: Role> Script<R> {
                 self.timers_set += 1;
                 self.timers.insert(*timer, (self.now.mono + *after, self.timers_set));
             }
+            // Cancelling what is not set changes nothing and is not shown.
+            Action::CancelTimer(timer) if !self.timers.contains_key(timer) => return,
             Action::CancelTimer(timer) => {
-                // Cancelling what is not set changes nothing and is not shown.
-                if self.timers.remove(timer).is_none() {
-                    return;
-                }
+                self.timers.remove(timer);
             }
             Action::Append(record) => self.appended.push(record.clone()),
             Action::Open { conn, to } => {

@@ -9,7 +9,6 @@ use crate::report::judge;
 use clap::Args;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Instant;
 
 #[derive(Debug, Args)]
 #[command(after_help = "Example: courier replay target/courier/swarm/8191/failure.json")]
@@ -32,7 +31,7 @@ pub fn main(arguments: &ReplayArguments) -> Result<u8, Stop> {
         trace_only(plan)?;
         return Ok(0);
     }
-    let began = Instant::now();
+    let began = super::stopwatch();
     let outcome = carry_out(plan.clone(), arguments.trace.as_deref())?;
     let replay = format!("courier replay {}", quoted(&document.name));
     let report = judge(&plan, &outcome, began.elapsed(), replay);

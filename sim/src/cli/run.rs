@@ -14,7 +14,6 @@ use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Instant;
 
 #[derive(Debug, Args)]
 #[command(after_help = "Example: courier run server-7-dies --seed 42 --set fleet.users=1000")]
@@ -137,7 +136,7 @@ pub fn main(arguments: &RunArguments) -> Result<u8, Stop> {
         }
         return Ok(0);
     }
-    let began = Instant::now();
+    let began = super::stopwatch();
     let outcome = carry_out(plan.clone(), trace)?;
     let wall = began.elapsed();
     if let Some(path) = &arguments.history {
@@ -196,7 +195,9 @@ fn name(path: &Path) -> String {
 
 fn write_plan(path: &Path, plan: &Plan) -> Result<(), Stop> {
     let json = path.extension().is_some_and(|ending| ending == "json");
-    let text = if json { serde_json::to_string_pretty(plan).map_err(|e| e.to_string()) } else {
+    let text = if json {
+        serde_json::to_string_pretty(plan).map_err(|e| e.to_string())
+    } else {
         plan.to_toml().map_err(|e| e.to_string())
     };
     let text = text.map_err(|cause| Stop::Harness(format!("a plan cannot be written: {cause}")))?;
@@ -251,11 +252,8 @@ pub fn keep_failure(plan: &Plan, report: &mut Report) {
     let folder = Path::new(FAILURES).join(&plan.scenario).join(plan.seed.to_string());
     let path = folder.join("failure.json");
     let earlier = std::mem::replace(&mut report.replay, format!("courier replay {}", name(&path)));
-    let failure = Failure {
-        commit: super::COMMIT.to_owned(),
-        report: report.clone(),
-        plan: plan.clone(),
-    };
+    let failure =
+        Failure { commit: super::COMMIT.to_owned(), report: report.clone(), plan: plan.clone() };
     let kept = std::fs::create_dir_all(&folder).and_then(|()| {
         let text = serde_json::to_string_pretty(&failure)?;
         write_whole(&path, &text)

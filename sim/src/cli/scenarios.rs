@@ -1,7 +1,7 @@
 //! `courier scenarios`: what is built in.
 
-use super::terminal::Output;
 use super::Stop;
+use super::terminal::Output;
 use crate::scenario::{built_in, find};
 use clap::{Args, Subcommand};
 use serde::Serialize;

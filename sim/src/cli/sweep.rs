@@ -1,8 +1,8 @@
 //! `courier sweep`: many seeds, every failure reported. A run's digest is that of the run alone.
 
+use super::Stop;
 use super::run::{Choices, command, keep_failure};
 use super::terminal::{self, Output};
-use super::Stop;
 use crate::document::Problem;
 use crate::report::{Report, Totals, Verdict, judge, record, span_histogram};
 use crate::run::run;
@@ -14,7 +14,6 @@ use std::io::IsTerminal;
 use std::ops::RangeInclusive;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, mpsc};
-use std::time::Instant;
 
 #[derive(Debug, Args)]
 #[command(after_help = "Example: courier sweep swarm server-7-dies --seeds 0..500 --jobs 2")]
@@ -78,7 +77,7 @@ pub fn main(arguments: &SweepArguments) -> Result<u8, Stop> {
     let processors = std::thread::available_parallelism().map_or(1, usize::from);
     let threads = arguments.jobs.unwrap_or(processors).clamp(1, jobs.len());
     let sweep = Sweep { arguments, found: &found, inputs: &inputs, jobs: &jobs };
-    let began = Instant::now();
+    let began = super::stopwatch();
     let mut totals = Totals::default();
     let mut drains = span_histogram();
     let mut out = Output::new();
@@ -121,8 +120,7 @@ pub fn main(arguments: &SweepArguments) -> Result<u8, Stop> {
         out.json(&totals)?;
     } else {
         let at = |share| drains.value_at_quantile(share);
-        let figures =
-            format!("p50 {} ms, p99 {} ms, max {} ms", at(0.5), at(0.99), drains.max());
+        let figures = format!("p50 {} ms, p99 {} ms, max {} ms", at(0.5), at(0.99), drains.max());
         terminal::tell_totals(&mut out, &totals, &figures)?;
     }
     Ok(totals.verdict().exit_status())
@@ -139,7 +137,7 @@ impl Sweep<'_> {
     fn run(&self, at: usize) -> Result<Report, Problem> {
         let Job { scenario, seed } = self.jobs[at];
         let plan = Arc::new(self.found[scenario].plan(seed, self.inputs)?);
-        let began = Instant::now();
+        let began = super::stopwatch();
         let outcome = run(plan.clone())?;
         let name = &self.arguments.scenarios[scenario];
         let replay = command(name, seed, &self.arguments.choices);

@@ -34,7 +34,8 @@ impl Output {
 
     /// One object, one line.
     pub fn json(&mut self, value: &impl Serialize) -> Result<(), Stop> {
-        let text = serde_json::to_string(value).map_err(|cause| Stop::Harness(cause.to_string()))?;
+        let text =
+            serde_json::to_string(value).map_err(|cause| Stop::Harness(cause.to_string()))?;
         self.line(&text)
     }
 }
@@ -205,7 +206,11 @@ pub fn tell_failure(out: &mut Output, report: &Report) -> Result<(), Stop> {
 /// The last word of a sweep.
 pub fn tell_totals(out: &mut Output, totals: &Totals, drains: &str) -> Result<(), Stop> {
     let count = |style: Style, count: u64, word: &str| {
-        if count == 0 { format!("{count} {word}") } else { styled(style, &format!("{count} {word}")) }
+        if count == 0 {
+            format!("{count} {word}")
+        } else {
+            styled(style, &format!("{count} {word}"))
+        }
     };
     out.line(&format!(
         "{} runs: {}, {}, {}",

@@ -29,7 +29,8 @@ pub fn main(arguments: &TwiceArguments) -> Result<u8, Stop> {
         _ => Err(std::io::Error::other("a child has no standard output")),
     };
     let both = [&mut first, &mut second];
-    let compared = compared.map_err(|cause| Stop::Harness(format!("a trace breaks off: {cause}")))?;
+    let compared =
+        compared.map_err(|cause| Stop::Harness(format!("a trace breaks off: {cause}")))?;
     let mut out = Output::new();
     match compared {
         Compared::Same { lines, last } => {
@@ -79,10 +80,17 @@ fn start(arguments: &TwiceArguments) -> Result<Child, Stop> {
 /// How two traces compare.
 #[derive(Debug, PartialEq)]
 pub enum Compared {
-    Same { lines: u64, last: String },
+    Same {
+        lines: u64,
+        last: String,
+    },
     /// The first line, from 1, that differs, with the one before it and both sides; none where a
     /// side had ended.
-    Different { line: u64, before: String, sides: [Option<String>; 2] },
+    Different {
+        line: u64,
+        before: String,
+        sides: [Option<String>; 2],
+    },
 }
 
 /// Compares two traces line by line, up to the first difference.

@@ -183,9 +183,9 @@ mod tests {
         assert_eq!(times(0, 11), [100, 100, 105, 110]);
         assert_eq!(times(1, 10), [105, 110]);
         assert_eq!(times(5, u64::MAX), [105, 110, 120]);
-        assert_eq!(times(0, 0), []);
-        assert_eq!(times(21, 10), []);
-        assert_eq!(times(u64::MAX, u64::MAX), []);
+        assert!(times(0, 0).is_empty());
+        assert!(times(21, 10).is_empty());
+        assert!(times(u64::MAX, u64::MAX).is_empty());
         assert_eq!(at(&[]).window(0, 10), []);
     }
 

@@ -43,6 +43,7 @@ impl Latency {
 }
 
 /// The standard normal quantile: Acklam's rational approximation (relative error below 1.2e-9).
+#[expect(clippy::excessive_precision, reason = "as published")]
 fn quantile(p: f64) -> f64 {
     const A: [f64; 6] = [
         -3.969683028665376e+01,

@@ -254,7 +254,7 @@ impl<C: Crew> World<C> {
             return;
         }
         self.life(host, Life::PowerCut);
-        let tears = self.tear.draw(u64::from(host.0), self.now) % 2 == 0;
+        let tears = self.tear.draw(u64::from(host.0), self.now).is_multiple_of(2);
         self.end_process(host);
         let target = self.host_mut(host);
         target.powered = false;
@@ -558,7 +558,8 @@ impl<C: Crew> World<C> {
             return;
         }
         let syn = segment == Segment::Syn;
-        if let Some(wait) = self.host_mut(conn.opener).connections.hold_back(conn, side, segment, syn)
+        if let Some(wait) =
+            self.host_mut(conn.opener).connections.hold_back(conn, side, segment, syn)
         {
             self.heap.push(self.now + wait, Due::Retransmit { conn, side });
         }
@@ -606,7 +607,9 @@ impl<C: Crew> World<C> {
                 self.end_closed(conn, side, CloseCause::Fin);
                 self.close_end(conn, side.other());
             }
-            Segment::SynAck if open => self.deliver(here, boots, Mail::Event(Event::Opened { conn })),
+            Segment::SynAck if open => {
+                self.deliver(here, boots, Mail::Event(Event::Opened { conn }))
+            }
             Segment::Data(frame) if open => {
                 self.deliver(here, boots, Mail::Event(Event::Arrived { conn, frame }))
             }

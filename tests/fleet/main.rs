@@ -1,0 +1,7 @@
+//! Whole runs of the fleet: that they are deterministic, that a world is a value, and that every
+//! built-in scenario comes out as it should.
+
+mod determinism;
+mod scenarios;
+mod shell;
+mod support;

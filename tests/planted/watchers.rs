@@ -1,0 +1,59 @@
+//! Bugs of those who watch: the cleaner and presence.
+
+use crate::crew::Bug;
+use crate::stage::scene;
+use courier::node::{Action, Event, Timer};
+use courier::wire::Wire;
+use courier_sim::cast::Part;
+use courier_sim::scenario::Scenario;
+
+fn cleaner(part: Part) -> bool {
+    part == Part::Cleaner
+}
+
+fn presence(part: Part) -> bool {
+    part == Part::Presence
+}
+
+/// Signal-Server 92d36b725: entries of a crashed server had no expiry, and stayed for ever when the
+/// pruning of its peers missed them. Nobody writes to Bob, so nobody else finds out.
+pub fn a_cleaner_never_sweeps() -> (Scenario, Bug) {
+    let scene = scene(
+        "120s",
+        r#"
+        fault  = [
+            { kind = "power-cut", target = ["server-2", "bob"], at = "1s", permanent = true },
+        ]
+        expect = { reached = ["declared-dead", "cleaned"] }
+        "#,
+    );
+    let bug = Bug::in_steps_of(cleaner, |cleaner, now, event| {
+        let mut actions = cleaner.sound(now, event);
+        actions.retain(|action| !matches!(action, Action::Send { wire: Wire::Sweep { .. }, .. }));
+        actions
+    });
+    (scene, bug)
+}
+
+/// synapse #16771: the client's period was the very time after which its owner held it for gone.
+pub fn presence_waits_no_longer_than_one_heartbeat() -> (Scenario, Bug) {
+    let scene = scene("10m", r#"expect = { reached = ["presence-changed"] }"#);
+    (scene, Bug::in_timing_of(presence, |timing| timing.online = timing.heartbeat))
+}
+
+/// Rocket.Chat #27468: the sessions of a vanished instance were never removed, and its users stayed
+/// online.
+pub fn presence_never_looks_who_has_fallen_silent() -> (Scenario, Bug) {
+    let scene = scene(
+        "8m",
+        r#"
+        fault  = [{ kind = "power-cut", target = "bob", at = "0s", permanent = true }]
+        expect = { reached = ["presence-changed"] }
+        "#,
+    );
+    let bug = Bug::in_steps_of(presence, |presence, now, event| match event {
+        Event::Fired(Timer::Sweep) => Vec::new(),
+        event => presence.sound(now, event),
+    });
+    (scene, bug)
+}
