@@ -556,6 +556,9 @@ impl Client {
                 Durable::Finished => {}
             }
         }
+        if self.awaiting.is_empty() {
+            self.awaiting = VecDeque::new(); // An idle phone holds no memory for it.
+        }
         if let Link::Live { conn } = self.link {
             for (conversation, upto) in acknowledge {
                 out.write(conn, Frame::Ack { conversation, upto });

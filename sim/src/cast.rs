@@ -29,14 +29,12 @@ pub enum Part {
 pub struct Cast {
     /// By host id.
     parts: Vec<Part>,
-    names: Vec<String>,
-    /// By user id.
-    users: Vec<String>,
-    by_name: BTreeMap<String, HostId>,
-    users_by_name: BTreeMap<String, UserId>,
+    names: Arc<[Box<str>]>,
+    /// Hosts in the order of their names.
+    by_name: Vec<HostId>,
     groups_by_name: BTreeMap<String, ConversationId>,
     /// The first device's host of each user; a user's further devices follow it.
-    first_device: Vec<HostId>,
+    first_device: Arc<[HostId]>,
     pub directory: Arc<Directory>,
     /// True time of T=0 in nanoseconds: what comes before is the run's warm-up.
     pub zero: u64,
@@ -90,7 +88,6 @@ impl Cast {
         several(numbers.workers, Part::Worker, "worker");
         let gateways = several(numbers.servers, Part::Gateway, "server");
 
-        let mut users = Vec::with_capacity(people.len());
         let mut first_device = Vec::with_capacity(people.len());
         let mut devices = BTreeMap::new();
         for (number, person) in people.iter().enumerate() {
@@ -103,19 +100,19 @@ impl Cast {
                     slot => format!("{}/{slot}", person.name),
                 });
             }
-            users.push(person.name.clone());
             if person.devices > 1 {
                 devices.insert(user, person.devices);
             }
         }
-        let by_name: BTreeMap<String, HostId> =
-            names.iter().enumerate().map(|(at, name)| (name.clone(), HostId(at as u32))).collect();
-        let users_by_name =
-            users.iter().enumerate().map(|(at, name)| (name.clone(), UserId(at as u32))).collect();
+        parts.shrink_to_fit();
+        let names: Arc<[Box<str>]> = names.into_iter().map(String::into_boxed_str).collect();
+        let mut by_name: Vec<HostId> = (0..names.len() as u32).map(HostId).collect();
+        by_name.sort_by_key(|host| &names[host.0 as usize]);
+        let host_named = |name: &str| find(&names, &by_name, name);
         let affinity = people.iter().enumerate().filter(|(_, person)| !person.servers.is_empty());
         let affinity = affinity
             .map(|(at, person)| {
-                let hosts = person.servers.iter().filter_map(|name| by_name.get(name).copied());
+                let hosts = person.servers.iter().filter_map(|name| host_named(name));
                 (UserId(at as u32), hosts.collect())
             })
             .collect();
@@ -141,11 +138,9 @@ impl Cast {
         Self {
             parts,
             names,
-            users,
             by_name,
-            users_by_name,
             groups_by_name,
-            first_device,
+            first_device: first_device.into(),
             directory,
             zero,
         }
@@ -171,29 +166,32 @@ impl Cast {
         &self.names[host.0 as usize]
     }
 
-    pub fn names(&self) -> &[String] {
+    pub fn names(&self) -> &Arc<[Box<str>]> {
         &self.names
     }
 
+    /// A user is called what its first device is.
     pub fn user_name(&self, user: UserId) -> &str {
-        &self.users[user.0 as usize]
+        self.name(self.first_device[user.0 as usize])
     }
 
-    pub fn user_names(&self) -> &[String] {
-        &self.users
+    /// The host of each user's first device, by user id.
+    pub fn first_devices(&self) -> &Arc<[HostId]> {
+        &self.first_device
     }
 
     pub fn users(&self) -> impl Iterator<Item = UserId> + use<> {
-        (0..self.users.len() as u32).map(UserId)
+        (0..self.first_device.len() as u32).map(UserId)
     }
 
     /// The host with this name.
     pub fn host(&self, name: &str) -> Option<HostId> {
-        self.by_name.get(name).copied()
+        find(&self.names, &self.by_name, name)
     }
 
     pub fn user(&self, name: &str) -> Option<UserId> {
-        self.users_by_name.get(name).copied()
+        let device = self.device_at(self.host(name)?)?;
+        (device.slot == 0).then_some(device.user)
     }
 
     /// What a conversation is called: its group's name, or both people's.
@@ -228,4 +226,9 @@ impl Cast {
         let members = self.directory.members(conversation);
         members.into_iter().flat_map(|user| self.directory.devices(user)).collect()
     }
+}
+
+fn find(names: &[Box<str>], by_name: &[HostId], name: &str) -> Option<HostId> {
+    let at = by_name.binary_search_by_key(&name, |host| &names[host.0 as usize]).ok()?;
+    Some(by_name[at])
 }

@@ -544,7 +544,7 @@ impl Plan {
         }
         let cast = self.cast();
         for (at, user) in self.user.iter().enumerate() {
-            if cast.names().iter().filter(|name| **name == user.name).count() > 1 {
+            if cast.names().iter().filter(|name| ***name == *user.name).count() > 1 {
                 let what = format!("`{}` is a host of the fleet", user.name);
                 return Err(Impossible::new(place!["user", at, "name"], what, "choose another"));
             }
@@ -567,7 +567,7 @@ impl Plan {
             for (nth, member) in group.members.iter().enumerate() {
                 if cast.user(member).is_none() {
                     let place = place!["group", at, "members", nth];
-                    return Err(no_such(place, "user", member, cast.user_names()));
+                    return Err(no_such(place, "user", member, &user_names(&cast)));
                 }
             }
         }
@@ -588,7 +588,7 @@ impl Plan {
                 Err(Impossible::new(place!["op", at, key], what, help))
             };
             if cast.host(&op.from).and_then(|host| cast.device_at(host)).is_none() {
-                return Err(no_such(place!["op", at, "from"], "user", &op.from, cast.user_names()));
+                return Err(no_such(place!["op", at, "from"], "user", &op.from, &user_names(cast)));
             }
             match (&op.at, &op.when) {
                 (Some(_), Some(_)) => {
@@ -612,7 +612,7 @@ impl Plan {
                     }
                     if cast.user(&trigger.to).is_none() {
                         let place = place!["op", at, "when", "to"];
-                        return Err(no_such(place, "user", &trigger.to, cast.user_names()));
+                        return Err(no_such(place, "user", &trigger.to, &user_names(cast)));
                     }
                 }
                 (Some(_), None) => {}
@@ -624,7 +624,7 @@ impl Plan {
                 (Deed::Send, Some(to)) => {
                     if cast.user(to).is_none() && cast.group(to).is_none() {
                         let place = place!["op", at, "to"];
-                        return Err(no_such(place, "user or group", to, cast.user_names()));
+                        return Err(no_such(place, "user or group", to, &user_names(cast)));
                     }
                 }
                 (Deed::GoOffline | Deed::GoOnline, Some(_)) => {
@@ -658,7 +658,7 @@ impl Plan {
         for (at, row) in self.expect.registry.iter().enumerate() {
             if cast.user(&row.user).is_none() {
                 let place = place!["expect", "registry", at, "user"];
-                return Err(no_such(place, "user", &row.user, cast.user_names()));
+                return Err(no_such(place, "user", &row.user, &user_names(cast)));
             }
             if row.server != NOWHERE && cast.host(&row.server).is_none() {
                 let place = place!["expect", "registry", at, "server"];
@@ -673,7 +673,7 @@ impl Plan {
             }
             if cast.user(&shown.to).is_none() {
                 let place = place!["expect", "shown", at, "to"];
-                return Err(no_such(place, "user", &shown.to, cast.user_names()));
+                return Err(no_such(place, "user", &shown.to, &user_names(cast)));
             }
         }
         Ok(())
@@ -698,8 +698,13 @@ pub fn conversation(op: &Op, cast: &Cast) -> Option<ConversationId> {
 /// How an expectation writes "no row".
 pub const NOWHERE: &str = "nowhere";
 
-fn no_such(place: crate::document::Place, what: &str, name: &str, known: &[String]) -> Impossible {
-    let help = match nearest(name, known.iter().map(String::as_str)) {
+fn no_such(
+    place: crate::document::Place,
+    what: &str,
+    name: &str,
+    known: &[impl AsRef<str>],
+) -> Impossible {
+    let help = match nearest(name, known.iter().map(AsRef::as_ref)) {
         Some(word) => format!("did you mean `{word}`?"),
         None if known.is_empty() => format!("there is no {what} at all"),
         None => format!("there are: {}", some_of(known)),
@@ -707,9 +712,13 @@ fn no_such(place: crate::document::Place, what: &str, name: &str, known: &[Strin
     Impossible::new(place, format!("there is no {what} `{name}`"), help)
 }
 
-fn some_of(known: &[String]) -> String {
+fn user_names(cast: &Cast) -> Vec<&str> {
+    cast.users().map(|user| cast.user_name(user)).collect()
+}
+
+fn some_of(known: &[impl AsRef<str>]) -> String {
     const LISTED_MAX: usize = 12;
-    let mut listed = known.iter().take(LISTED_MAX).cloned().collect::<Vec<_>>().join(", ");
+    let mut listed = known.iter().take(LISTED_MAX).map(AsRef::as_ref).collect::<Vec<&str>>().join(", ");
     if known.len() > LISTED_MAX {
         listed.push_str(", …");
     }

@@ -138,8 +138,8 @@ impl<C: Crew> Runner<C> {
         let (net, machines) = place_hosts(&plan, &cast, seed)?;
         let mut world = World::new(seed, crew, machines, net);
         world.trace.set_names(Names {
-            hosts: cast.names().to_vec(),
-            users: cast.user_names().to_vec(),
+            hosts: cast.names().clone(),
+            users: cast.first_devices().clone(),
             zero: plan.zero(),
         });
         let mut runner = Self {

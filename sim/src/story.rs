@@ -39,8 +39,11 @@ pub const LINES_MAX: usize = 120;
 /// Tells the whole run.
 pub fn tell(plan: &Plan, history: &History) -> Vec<Line> {
     let cast = &history.cast;
-    let named: BTreeSet<UserId> =
-        plan.user.iter().filter_map(|user| cast.user(&user.name)).take(NAMED_MAX).collect();
+    let mut named: BTreeSet<UserId> =
+        plan.user.iter().filter_map(|user| cast.user(&user.name)).collect();
+    if named.len() > NAMED_MAX {
+        named.clear();
+    }
     let mut teller = Teller { cast, named, rows: BTreeMap::new(), attempts: BTreeMap::new() };
     let mut lines = Vec::new();
     for entry in &history.entries {
@@ -94,8 +97,8 @@ pub fn journey(history: &History, message: MessageId, device: Option<DeviceId>) 
 
 fn cast_spell(cast: &Cast, text: &str) -> String {
     let names = crate::trace::Names {
-        hosts: cast.names().to_vec(),
-        users: cast.user_names().to_vec(),
+        hosts: cast.names().clone(),
+        users: cast.first_devices().clone(),
         zero: cast.zero,
     };
     names.spell(text)

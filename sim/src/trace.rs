@@ -8,16 +8,16 @@ use courier::id::HostId;
 use courier::node::{Action, Event};
 use courier::note::Note;
 use courier::wire::Wire;
+use foldhash::quality::{FixedState, FoldHasher};
 use std::cell::{Cell, RefCell};
 use std::fmt::Debug;
-use std::hash::Hash;
+use std::hash::{BuildHasher, Hash, Hasher};
 use std::sync::Arc;
 use tracing::level_filters::LevelFilter;
-use xxhash_rust::xxh3::Xxh3;
 
 #[derive(Clone)]
 pub struct Trace {
-    digest: Xxh3,
+    digest: FoldHasher<'static>,
     lines: Option<Lines>,
     names: Arc<Names>,
 }
@@ -25,9 +25,10 @@ pub struct Trace {
 /// How hosts and users are called in lines and logs.
 #[derive(Debug, Default)]
 pub struct Names {
-    pub hosts: Vec<String>,
-    /// By user id.
-    pub users: Vec<String>,
+    /// By host id.
+    pub hosts: Arc<[Box<str>]>,
+    /// The host of each user's first device, which is called as its user is; by user id.
+    pub users: Arc<[HostId]>,
     /// True time of T=0, in nanoseconds.
     pub zero: u64,
 }
@@ -45,7 +46,7 @@ impl Debug for Trace {
 
 impl Trace {
     pub fn new(seed: Seed) -> Self {
-        let mut digest = Xxh3::new();
+        let mut digest = FixedState::with_seed(0).build_hasher();
         seed.0.hash(&mut digest);
         Self { digest, lines: None, names: Arc::default() }
     }
@@ -66,7 +67,7 @@ impl Trace {
 
     /// The digest over everything so far.
     pub fn digest(&self) -> u64 {
-        self.digest.digest()
+        self.digest.clone().finish()
     }
 
     pub(crate) fn event(&mut self, at: u64, host: HostId, event: &Event) {
@@ -151,7 +152,7 @@ impl std::fmt::Display for Relative {
 
 impl Names {
     pub fn host(&self, host: HostId) -> &str {
-        self.hosts.get(host.0 as usize).map_or("?", String::as_str)
+        self.hosts.get(host.0 as usize).map_or("?", |name| name)
     }
 
     /// Replaces `h12` and `u3` in a text by the names of that host and user.
@@ -160,17 +161,16 @@ impl Names {
         let mut rest = text;
         let mut before = ' ';
         while let Some(letter) = rest.chars().next() {
-            let names = match letter {
-                'h' => &self.hosts,
-                'u' => &self.users,
-                _ => &Vec::new(),
-            };
             let digits = rest[1.min(rest.len())..].bytes().take_while(u8::is_ascii_digit).count();
             let number = || rest[1..=digits].parse::<usize>().ok();
             let known = (letter.is_ascii() && digits > 0 && !before.is_alphanumeric())
                 .then(number)
                 .flatten()
-                .and_then(|number| names.get(number));
+                .and_then(|number| match letter {
+                    'h' => self.hosts.get(number),
+                    'u' => self.users.get(number).and_then(|host| self.hosts.get(host.0 as usize)),
+                    _ => None,
+                });
             match known {
                 Some(name) => {
                     spelt.push_str(name);
@@ -209,8 +209,8 @@ mod tests {
     #[test]
     fn names_are_spelt_only_where_an_id_stands() {
         let names = Names {
-            hosts: vec!["db".into(), "server-7".into()],
-            users: vec!["alice".into()],
+            hosts: ["db".into(), "server-7".into(), "alice".into()].into(),
+            users: [HostId(2)].into(),
             zero: 0,
         };
         assert_eq!(names.spell("u0 e2 at h1 i3"), "alice e2 at server-7 i3");

@@ -1,5 +1,6 @@
 //! Workloads: who writes to whom, and when. They write operations into a plan.
 
+use crate::input::message_trace::MessageTrace;
 use crate::document::Impossible;
 use crate::place;
 use crate::plan::{Deed, GroupSpec, Op, Plan, Trigger, UserSpec};
@@ -211,13 +212,9 @@ fn trace(spec: &WorkloadSpec, inputs: &Inputs, plan: &mut Plan) -> Result<(), Im
     if rows.len() > OPS_MAX {
         return refuse("length", "holds too many messages", "choose a shorter window");
     }
-    // Everybody who writes or is written to in the window takes part, by the trace's own number.
-    let mut people: BTreeMap<u32, String> = BTreeMap::new();
-    for row in rows {
-        for person in [row.src, row.dst] {
-            people.entry(person).or_insert_with(|| format!("p{person}"));
-        }
-    }
+    // Everybody in the trace is there, by the trace's own number, also who is silent just then.
+    let people = MessageTrace::users(&messages.rows).into_iter();
+    let people: BTreeMap<u32, String> = people.map(|user| (user, format!("p{user}"))).collect();
     plan.user.extend(people.values().map(|name| UserSpec {
         name: name.clone(),
         servers: Vec::new(),

@@ -53,7 +53,7 @@ pub fn a_device_forgets_at_reboot_what_it_has_shown() -> (Scenario, Bug) {
             { at = "1s", from = "alice", to = "bob" },
             { at = "30s", from = "alice", to = "bob" },
         ]
-        expect = { reached = ["shown", "disconnected"] }
+        expect = { reached = ["shown", "session-ended"] }
         "#,
     );
     let bug = Bug::in_disks_of(device, |disk| {

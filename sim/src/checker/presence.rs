@@ -92,7 +92,7 @@ impl<'h> Watch<'h> {
             weather,
             deaf: Spans::union(&deaf),
             devices: Devices::of(&history.cast),
-            users: vec![Shown::default(); history.cast.user_names().len()],
+            users: vec![Shown::default(); history.cast.users().count()],
             findings: Findings::of(Invariant::Presence),
         }
     }

@@ -53,9 +53,16 @@ const DATA_GIVE_UP: u64 = 924_600_000_000;
 struct Lane {
     /// When the last segment arrives; later ones never overtake it.
     last_arrival: u64,
-    /// What has not got through, in order.
-    held: VecDeque<Segment>,
-    /// Wait before the next repetition; zero when nothing is held.
+    /// What has not got through. Almost always nothing.
+    held: Option<Box<Held>>,
+}
+
+/// Segments that wait for the path to open.
+#[derive(Clone, Debug)]
+struct Held {
+    /// In order.
+    segments: VecDeque<Segment>,
+    /// Wait before the next repetition.
     wait: u64,
     /// How long it has been tried.
     waited: u64,
@@ -81,7 +88,7 @@ impl Connection {
     }
 
     pub fn is_blocked(&self, side: Side) -> bool {
-        !self.lanes[side as usize].held.is_empty()
+        self.lanes[side as usize].held.is_some()
     }
 
     /// From the host at `side` to the host at the other.
@@ -104,6 +111,9 @@ impl Connections {
         let number = conn.number;
         assert!(self.get(conn).is_none(), "{conn} opened twice");
         let (ends, lanes) = ([Some(boots), None], Default::default());
+        if self.list.is_empty() {
+            self.list.reserve_exact(1);
+        }
         self.list.push(Connection { number, peer, ends, lanes });
     }
 
@@ -140,7 +150,7 @@ impl Connections {
 
     fn forget_finished(&mut self) {
         self.list.retain(|connection| {
-            connection.ends != [None, None] || connection.lanes.iter().any(|l| !l.held.is_empty())
+            connection.ends != [None, None] || connection.lanes.iter().any(|lane| lane.held.is_some())
         });
     }
 
@@ -166,53 +176,48 @@ impl Connections {
 
     /// Queues a segment behind others that are held.
     pub fn block(&mut self, conn: ConnId, side: Side, segment: Segment) {
-        if let Some(connection) = self.get_mut(conn) {
-            connection.lanes[side as usize].held.push_back(segment);
+        if let Some(connection) = self.get_mut(conn)
+            && let Some(held) = &mut connection.lanes[side as usize].held
+        {
+            held.segments.push_back(segment);
         }
     }
 
     /// Holds a segment that did not get through. Returns the wait before the first repetition, if
     /// none is due already.
-    pub fn hold_back(
-        &mut self,
-        conn: ConnId,
-        side: Side,
-        segment: Segment,
-        syn: bool,
-    ) -> Option<u64> {
+    pub fn hold_back(&mut self, conn: ConnId, side: Side, segment: Segment) -> Option<u64> {
         let lane = &mut self.get_mut(conn)?.lanes[side as usize];
-        lane.held.push_back(segment);
-        if lane.wait > 0 {
+        if let Some(held) = &mut lane.held {
+            held.segments.push_back(segment);
             return None;
         }
-        lane.syn = syn;
-        lane.wait = if syn { SYN_RETRY_FIRST } else { DATA_RETRY_FIRST };
-        lane.waited = 0;
-        Some(lane.wait)
+        let syn = segment == Segment::Syn;
+        let wait = if syn { SYN_RETRY_FIRST } else { DATA_RETRY_FIRST };
+        let segments = VecDeque::from([segment]);
+        lane.held = Some(Box::new(Held { segments, wait, waited: 0, syn }));
+        Some(wait)
     }
 
     /// The path is open again: everything that was held goes out.
     pub fn release(&mut self, conn: ConnId, side: Side) -> VecDeque<Segment> {
         let Some(connection) = self.get_mut(conn) else { return VecDeque::new() };
-        let lane = &mut connection.lanes[side as usize];
-        lane.wait = 0;
-        let held = std::mem::take(&mut lane.held);
+        let held = connection.lanes[side as usize].held.take();
         self.forget_finished();
-        held
+        held.map(|held| held.segments).unwrap_or_default()
     }
 
     /// The wait before the next repetition, or none when the kernel gives up.
     pub fn try_again(&mut self, conn: ConnId, side: Side) -> Option<u64> {
         let lane = &mut self.get_mut(conn)?.lanes[side as usize];
-        lane.waited += lane.wait;
-        lane.wait = (lane.wait * 2).min(DATA_RETRY_CAP);
-        let give_up = if lane.syn { SYN_GIVE_UP } else { DATA_GIVE_UP };
-        if lane.waited >= give_up {
-            lane.held.clear();
-            lane.wait = 0;
-            self.forget_finished();
-            return None;
+        let held = lane.held.as_mut()?;
+        held.waited += held.wait;
+        held.wait = (held.wait * 2).min(DATA_RETRY_CAP);
+        let give_up = if held.syn { SYN_GIVE_UP } else { DATA_GIVE_UP };
+        if held.waited < give_up {
+            return Some(held.wait);
         }
-        Some(lane.wait)
+        lane.held = None;
+        self.forget_finished();
+        None
     }
 }

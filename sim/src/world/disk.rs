@@ -4,42 +4,45 @@ use courier::disk::{Disk, Record};
 
 #[derive(Clone, Debug, Default)]
 pub struct Platter {
-    /// Survives everything but the loss of the disk.
-    durable: Disk,
-    /// Handed to the operating system, not yet durable.
-    pending: Vec<Record>,
-    /// Records of this boot that are durable; `Synced` counts these.
-    synced: u64,
+    /// Everything appended; the first `durable` survive.
+    records: Vec<Record>,
+    durable: usize,
+    /// Records that the present boot found; `Synced` counts those after them.
+    found: usize,
+    /// A half-written record follows the durable ones.
+    torn: bool,
 }
 
 impl Platter {
     pub fn append(&mut self, record: Record) {
-        self.pending.push(record);
+        // A phone writes a handful, and there are a million of them.
+        if self.records.len() == self.records.capacity() && self.records.len() < 8 {
+            self.records.reserve_exact(2);
+        }
+        self.records.push(record);
     }
 
     /// How many records of this boot a sync that begins now will make durable.
     pub fn appended(&self) -> u64 {
-        self.synced + self.pending.len() as u64
+        (self.records.len() - self.found) as u64
     }
 
     /// A sync completed that covered the first `records` of this boot. Returns how many of them
     /// are durable now: syncs may complete out of order.
     pub fn sync(&mut self, records: u64) -> u64 {
-        let count = records.saturating_sub(self.synced) as usize;
-        self.durable.records.extend(self.pending.drain(..count));
-        self.synced += count as u64;
-        self.synced
+        self.durable = self.durable.max(self.found + records as usize);
+        (self.durable - self.found) as u64
     }
 
     /// The process died: what was not synced is gone.
     pub fn crash(&mut self) {
-        self.pending.clear();
+        self.records.truncate(self.durable);
     }
 
     /// The power went: likewise, and the first lost record may be half written.
     pub fn power_cut(&mut self, tears: bool) {
-        self.durable.torn = tears && !self.pending.is_empty();
-        self.pending.clear();
+        self.torn = tears && self.records.len() > self.durable;
+        self.records.truncate(self.durable);
     }
 
     /// The disk was lost.
@@ -49,14 +52,12 @@ impl Platter {
 
     /// What a boot finds. A torn record is found once: the boot truncates it.
     pub fn boot(&mut self) -> Disk {
-        self.synced = 0;
-        let found = self.durable.clone();
-        self.durable.torn = false;
-        found
+        self.found = self.durable;
+        Disk { records: self.records.clone(), torn: std::mem::take(&mut self.torn) }
     }
 
     /// Durable records, for tests and reports.
     pub fn records(&self) -> &[Record] {
-        &self.durable.records
+        &self.records[..self.durable]
     }
 }

@@ -12,6 +12,7 @@ mod disk;
 mod heap;
 pub mod latency;
 pub mod net;
+mod timers;
 
 use crate::history::{Entry, Fact, Life};
 use crate::seed::{Seed, Stream};
@@ -28,7 +29,8 @@ use disk::Platter;
 use heap::Heap;
 use latency::Latency;
 use net::{Effect, Hosts, Matrix, Net, Place, RuleId};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
+use timers::Timers;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// Who runs on which host: makes the role of a host from what its disk holds.
@@ -79,7 +81,7 @@ struct Host<R> {
     boots: u32,
     clock: Clock,
     platter: Platter,
-    timers: BTreeMap<Timer, u64>,
+    timers: Timers,
     mailbox: VecDeque<Mail>,
     connections: Connections,
 }
@@ -127,7 +129,7 @@ impl<C: Crew> World<C> {
             boots: 0,
             clock: Clock::default(),
             platter: Platter::default(),
-            timers: BTreeMap::new(),
+            timers: Timers::default(),
             mailbox: VecDeque::new(),
             connections: Connections::default(),
         };
@@ -371,8 +373,7 @@ impl<C: Crew> World<C> {
                 self.step_role(host, Event::Synced { records });
             }
             (Process::Up, Mail::Timer(timer, id)) => {
-                if target.timers.get(&timer) == Some(&id) {
-                    target.timers.remove(&timer);
+                if target.timers.take_if(timer, id) {
                     self.step_role(host, Event::Fired(timer));
                 }
             }
@@ -428,7 +429,7 @@ impl<C: Crew> World<C> {
             Action::Close { conn } => self.close(host, conn),
             Action::SetTimer { timer, after } => self.set_timer(host, timer, after),
             Action::CancelTimer(timer) => {
-                self.host_mut(host).timers.remove(&timer);
+                self.host_mut(host).timers.cancel(timer);
             }
             Action::Append(record) => self.host_mut(host).platter.append(record),
             Action::Sync => self.sync(host),
@@ -444,7 +445,7 @@ impl<C: Crew> World<C> {
         let id = self.timers_set;
         let now = self.now;
         let target = self.host_mut(host);
-        target.timers.insert(timer, id);
+        target.timers.set(timer, id);
         let at = now.saturating_add(target.clock.stretch(after));
         let (boots, mail) = (target.boots, Mail::Timer(timer, id));
         self.heap.push(at, Due::Mail { host, boots, mail });
@@ -557,10 +558,7 @@ impl<C: Crew> World<C> {
         if segment == Segment::Rst {
             return;
         }
-        let syn = segment == Segment::Syn;
-        if let Some(wait) =
-            self.host_mut(conn.opener).connections.hold_back(conn, side, segment, syn)
-        {
+        if let Some(wait) = self.host_mut(conn.opener).connections.hold_back(conn, side, segment) {
             self.heap.push(self.now + wait, Due::Retransmit { conn, side });
         }
     }

@@ -1,0 +1,310 @@
+//! Drafts: what is drawn of a plan, before names and numbers are made to fit each other.
+//!
+//! Every part is drawn by itself and refers to others by a number that is taken modulo how many
+//! there turn out to be. So any part can shrink or go without making the rest impossible.
+
+use courier::balancer::Balance;
+use courier::timing::Timing;
+use courier_sim::cast::Part;
+use courier_sim::plan::{
+    BoundsSpec, Deed, DelaySpec, Expect, FORMAT, Fault, FleetSpec, GroupSpec, Kind, LinkSpec,
+    NetworkSpec, Op, Plan, Trigger, UserSpec,
+};
+use courier_sim::span::{At, Share, Span};
+use proptest::collection::vec;
+use proptest::option;
+use proptest::prelude::*;
+use std::collections::BTreeSet;
+use std::time::Duration;
+use strum::IntoEnumIterator;
+
+/// Times are drawn in milliseconds.
+fn span(millis: u64) -> Span {
+    Span(Duration::from_millis(millis))
+}
+
+fn at(millis: u64) -> At {
+    At(millis as i64 * 1_000_000)
+}
+
+/// A number for somebody or something, whoever there is.
+type Who = usize;
+
+#[derive(Clone, Debug)]
+struct People {
+    /// How many devices each user has.
+    devices: Vec<u8>,
+    /// Members of each group.
+    groups: Vec<Vec<Who>>,
+}
+
+/// Somebody writes, perhaps somebody answers; or a phone is in flight mode for a while.
+#[derive(Clone, Debug)]
+enum Doing {
+    Send { at: u64, from: Who, to: Who, answered: Option<(Who, u64)> },
+    Fly { at: u64, who: Who, lasts: Option<u64> },
+}
+
+#[derive(Clone, Debug)]
+struct Trouble {
+    kind: Kind,
+    at: u64,
+    /// Without it, until everything heals.
+    lasts: Option<u64>,
+    permanent: bool,
+    who: Who,
+    /// The other end of a link; without it, everybody.
+    other: Option<Who>,
+    /// In percent of the worst.
+    strength: u32,
+    back: bool,
+}
+
+fn people() -> impl Strategy<Value = People> {
+    let devices = vec(prop_oneof![3 => Just(1_u8), 1 => Just(2)], 2..=8);
+    let groups = vec(vec(any::<Who>(), 2..=6), 0..=2);
+    (devices, groups).prop_map(|(devices, groups)| People { devices, groups })
+}
+
+fn fleet() -> impl Strategy<Value = FleetSpec> {
+    let balance = prop_oneof![Just(Balance::LeastConnections), Just(Balance::RoundRobin)];
+    (1..=4_u32, 1..=3_u32, 1..=2_u32, 2..=3_u32, balance).prop_map(
+        |(servers, apps, workers, monitors, balance)| {
+            let (users, arrive) = (2, Span::from_secs(3));
+            FleetSpec { servers, apps, workers, monitors, users, balance, arrive }
+        },
+    )
+}
+
+/// Of a delay: its median in microseconds, and how many times that the slowest of a hundred takes.
+fn delay(medians: std::ops::RangeInclusive<u64>) -> impl Strategy<Value = (Span, Span)> {
+    (medians, 1..=8_u64).prop_map(|(median, times)| {
+        let span = |micros| Span(Duration::from_micros(micros));
+        (span(median), span(median * times))
+    })
+}
+
+fn link(
+    medians: std::ops::RangeInclusive<u64>,
+    loss_max: u32,
+    duplicate_max: u32,
+) -> impl Strategy<Value = LinkSpec> {
+    (delay(medians), 0..=loss_max, 0..=duplicate_max).prop_map(
+        |((median, p99), loss, duplicate)| LinkSpec {
+            median,
+            p99,
+            loss: Share(loss),
+            duplicate: Share(duplicate),
+        },
+    )
+}
+
+fn network() -> impl Strategy<Value = NetworkSpec> {
+    let fsync = || delay(100..=20_000).prop_map(|(median, p99)| DelaySpec { median, p99 });
+    let (client, backbone) =
+        (link(1_000..=200_000, 50_000, 0), link(100..=20_000, 10_000, 200_000));
+    (client, backbone, fsync(), fsync()).prop_map(|(client, backbone, fsync, client_fsync)| {
+        NetworkSpec { client, backbone, fsync, client_fsync, latency_matrix: None }
+    })
+}
+
+/// When something happens, in thousandths of the plan's duration.
+const MOMENTS: std::ops::Range<u64> = 0..1_000;
+
+fn doing() -> impl Strategy<Value = Doing> {
+    let answered = option::weighted(0.3, (any::<Who>(), 0..10_000_u64));
+    let send = (MOMENTS, any::<Who>(), any::<Who>(), answered)
+        .prop_map(|(at, from, to, answered)| Doing::Send { at, from, to, answered });
+    let fly = (MOMENTS, any::<Who>(), option::weighted(0.8, 100..60_000_u64))
+        .prop_map(|(at, who, lasts)| Doing::Fly { at, who, lasts });
+    prop_oneof![5 => send, 1 => fly]
+}
+
+fn trouble() -> impl Strategy<Value = Trouble> {
+    let kinds: Vec<Kind> = Kind::iter().collect();
+    let lasts = option::weighted(0.9, 100..60_000_u64);
+    let flags = (prop::bool::weighted(0.1), any::<bool>());
+    let other = option::weighted(0.5, any::<Who>());
+    (proptest::sample::select(kinds), MOMENTS, lasts, flags, any::<Who>(), other, 1..=100_u32)
+        .prop_map(|(kind, at, lasts, (permanent, back), who, other, strength)| Trouble {
+            kind,
+            at,
+            lasts,
+            permanent,
+            who,
+            other,
+            strength,
+            back,
+        })
+}
+
+/// Any plan that the fleet is to survive.
+pub fn plan() -> impl Strategy<Value = Plan> {
+    let days = (any::<u64>(), 30_000..120_000_u64, 0..5_000_u64);
+    let story = (vec(doing(), 1..40), vec(trouble(), 0..10));
+    (days, fleet(), people(), network(), story).prop_map(
+        |((seed, lasts, lag), fleet, people, network, (doings, troubles))| {
+            let timing = Timing { consumer_lag: Duration::from_millis(lag), ..Timing::default() };
+            let mut plan = Plan {
+                format: FORMAT,
+                scenario: "drawn".to_owned(),
+                // TOML's integers end there.
+                seed: seed >> 1,
+                warmup: Span::from_secs(15),
+                duration: span(lasts),
+                quiesce: Span::from_secs(240),
+                fleet,
+                timing,
+                network,
+                bounds: BoundsSpec::default(),
+                expect: Expect::default(),
+                user: Vec::new(),
+                group: Vec::new(),
+                fault: Vec::new(),
+                op: Vec::new(),
+            };
+            settle(&people, &mut plan);
+            doings.iter().for_each(|doing| write(doing, lasts, &mut plan));
+            troubles.iter().for_each(|trouble| befall(trouble, lasts, &mut plan));
+            plan
+        },
+    )
+}
+
+fn settle(people: &People, plan: &mut Plan) {
+    let name = |number: usize| format!("u{number}");
+    plan.user = people
+        .devices
+        .iter()
+        .enumerate()
+        .map(|(number, devices)| UserSpec {
+            name: name(number),
+            servers: Vec::new(),
+            devices: *devices,
+        })
+        .collect();
+    plan.fleet.users = plan.user.len() as u32;
+    for (number, members) in people.groups.iter().enumerate() {
+        let mut members: BTreeSet<usize> =
+            members.iter().map(|who| who % plan.user.len()).collect();
+        // A group of one is none.
+        let first = *members.first().expect("members are drawn");
+        members.insert((first + 1) % plan.user.len());
+        let members = members.into_iter().map(name).collect();
+        plan.group.push(GroupSpec { name: format!("group-{number}"), members });
+    }
+}
+
+/// Any device, by its host's name.
+fn device(who: Who, plan: &Plan) -> String {
+    let cast = plan.cast();
+    let devices: Vec<_> = cast.devices().map(|(host, _)| cast.name(host).to_owned()).collect();
+    devices[who % devices.len()].clone()
+}
+
+fn op(number: usize, deed: Deed, from: String) -> Op {
+    let name = format!("m{number}");
+    let (at, when, delay, to, body, answers) = (None, None, None, None, None, None);
+    Op { name, at, when, delay, deed, from, to, body, answers }
+}
+
+fn write(doing: &Doing, lasts: u64, plan: &mut Plan) {
+    let moment = |share: u64| at(share * lasts / 1_000);
+    match doing {
+        Doing::Send { at, from, to, answered } => {
+            let from = device(*from, plan);
+            let to = to % (plan.user.len() + plan.group.len());
+            // A conversation is named by who writes: "to u2" is another one for everybody.
+            let (to, back, members) = match plan.group.get(to.wrapping_sub(plan.user.len())) {
+                Some(group) => (group.name.clone(), group.name.clone(), group.members.clone()),
+                None => {
+                    let author = from.split('/').next().unwrap_or(&from).to_owned();
+                    (plan.user[to].name.clone(), author, vec![plan.user[to].name.clone()])
+                }
+            };
+            let sent =
+                Op { at: Some(moment(*at)), to: Some(to), ..op(plan.op.len(), Deed::Send, from) };
+            let shown = sent.name.clone();
+            plan.op.push(sent);
+            if let Some((who, delay)) = answered {
+                let who = members[who % members.len()].clone();
+                let when = Some(Trigger { shown: shown.clone(), to: who.clone() });
+                let (delay, to, answers) = (Some(span(*delay)), Some(back), Some(shown));
+                let answer = op(plan.op.len(), Deed::Send, who);
+                plan.op.push(Op { when, delay, to, answers, ..answer });
+            }
+        }
+        Doing::Fly { at, who, lasts: flight } => {
+            let (who, begins) = (device(*who, plan), moment(*at));
+            let leaves = op(plan.op.len(), Deed::GoOffline, who.clone());
+            plan.op.push(Op { at: Some(begins), ..leaves });
+            if let Some(flight) = flight {
+                let lands = At((begins.0 + *flight as i64 * 1_000_000).min(moment(1_000).0));
+                let returns = op(plan.op.len(), Deed::GoOnline, who);
+                plan.op.push(Op { at: Some(lands), ..returns });
+            }
+        }
+    }
+}
+
+fn befall(trouble: &Trouble, lasts: u64, plan: &mut Plan) {
+    let Trouble { kind, strength, back, .. } = *trouble;
+    let cast = plan.cast();
+    let hosts: Vec<_> = cast.hosts().collect();
+    let (host, part) = hosts[trouble.who % hosts.len()];
+    let one = cast.name(host).to_owned();
+    let other = trouble.other.map(|who| cast.name(hosts[who % hosts.len()].0).to_owned());
+    let sign = if back { -1 } else { 1 };
+    let by = |most_millis: i64| Some(At(sign * most_millis * 10_000 * i64::from(strength)));
+    let share = Some(Share(strength * 8_000));
+    // Whoever there is one of comes back, and so does the first of several.
+    let spare = match part {
+        Part::Client(_) => true,
+        Part::Monitor => one == "monitor-3",
+        Part::Router | Part::Worker | Part::Gateway => !one.ends_with("-1"),
+        _ => false,
+    };
+    let down = matches!(kind, Kind::Crash | Kind::PowerCut);
+    let permanent = trouble.permanent && spare && down;
+    let mut fault = Fault {
+        kind,
+        at: at(trouble.at * lasts / 1_000),
+        lasts: trouble.lasts.filter(|_| !permanent).map(span),
+        permanent,
+        target: Vec::new(),
+        from: Vec::new(),
+        to: Vec::new(),
+        by: None,
+        share: None,
+        ppm: None,
+    };
+    match kind {
+        Kind::Crash | Kind::PowerCut | Kind::Pause | Kind::ClockStep | Kind::ClockDrift => {
+            fault.target = vec![one];
+        }
+        Kind::Partition
+        | Kind::OneWay
+        | Kind::Slow
+        | Kind::Loss
+        | Kind::Duplicate
+        | Kind::Reorder => {
+            let ends = [vec![one], vec![other.unwrap_or_else(|| "*".to_owned())]];
+            [fault.from, fault.to] = ends;
+            if back {
+                std::mem::swap(&mut fault.from, &mut fault.to);
+            }
+        }
+    }
+    match kind {
+        Kind::ClockStep => fault.by = by(90_000),
+        Kind::ClockDrift => fault.ppm = Some(sign * i64::from(strength) * 500),
+        Kind::Slow => fault.by = by(3_000).map(|by| At(by.0.abs())),
+        Kind::Reorder => {
+            fault.by = by(2_000).map(|by| At(by.0.abs()));
+            fault.share = share;
+        }
+        Kind::Loss | Kind::Duplicate => fault.share = share,
+        Kind::Crash | Kind::PowerCut | Kind::Pause | Kind::Partition | Kind::OneWay => {}
+    }
+    plan.fault.push(fault);
+}
