@@ -128,3 +128,38 @@ fn a_place_is_where_a_path_begins() {
     assert!(!names_place(&format!("a{place}/me"), place));
     assert!(!names_place(&format!("{place}less"), place));
 }
+
+#[test]
+fn the_pictures_in_the_readme_are_the_real_ones() {
+    let readme = file("README.md");
+    let mut broken = Broken::default();
+    let words = |line: &str| line.split_whitespace().collect::<Vec<_>>().join(" ");
+    let golden = file("tests/fleet/stories/server-7-dies.snap");
+    let told: Vec<String> = golden.text.lines().map(words).collect();
+    let mut pictured = 0;
+    for (line, text) in block(&readme, "text") {
+        if text.trim_start().starts_with("T+") || text.trim_start().starts_with("T-") {
+            pictured += 1;
+            if !told.contains(&words(text)) {
+                broken.at(&readme, line, format!("`{}` does not tell so", golden.path));
+            }
+        }
+    }
+    if pictured == 0 {
+        broken.at(&readme, 1, "has no picture of the first command's output (a block of `text`)");
+    }
+    let scenario = file("scenarios/server-7-dies-fast-log.toml");
+    for (line, text) in block(&readme, "toml") {
+        if !scenario.text.lines().any(|other| other == text) {
+            broken.at(&readme, line, format!("`{}` has no such line", scenario.path));
+        }
+    }
+    broken.finish("Run `cargo run --release` and paste what it prints; show the file as it is.");
+}
+
+/// The lines of the first fenced block of a language.
+fn block<'a>(source: &'a Source, language: &str) -> Vec<(usize, &'a str)> {
+    let fence = format!("```{language}");
+    let inside = source.lines().skip_while(move |(_, text)| *text != fence).skip(1);
+    inside.take_while(|(_, text)| *text != "```").collect()
+}

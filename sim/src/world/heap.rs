@@ -4,13 +4,15 @@
 //! schedules of simultaneous events and one seed always the same.
 
 use crate::seed::Stream;
+use dary_heap::OctonaryHeap;
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
 
-/// A queue of values by time. The heap itself holds small keys; values wait in slots.
+/// A queue of values by time. The heap itself holds small keys; values wait in slots. Eight
+/// children to a node: a million timers make a shallow heap, and a node's children share a line
+/// or two of cache.
 #[derive(Clone, Debug)]
 pub struct Heap<T> {
-    keys: BinaryHeap<Reverse<Key>>,
+    keys: OctonaryHeap<Reverse<Key>>,
     slots: Vec<Option<T>>,
     free: Vec<u32>,
     ties: Stream,
@@ -26,7 +28,7 @@ struct Key {
 
 impl<T> Heap<T> {
     pub fn new(ties: Stream) -> Self {
-        Self { keys: BinaryHeap::new(), slots: Vec::new(), free: Vec::new(), ties, pushed: 0 }
+        Self { keys: OctonaryHeap::new(), slots: Vec::new(), free: Vec::new(), ties, pushed: 0 }
     }
 
     pub fn push(&mut self, at: u64, value: T) {
