@@ -161,10 +161,10 @@ impl Names {
         let mut rest = text;
         let mut before = ' ';
         while let Some(letter) = rest.chars().next() {
-            let digits = rest[1.min(rest.len())..].bytes().take_while(u8::is_ascii_digit).count();
-            let number = || rest[1..=digits].parse::<usize>().ok();
-            let known = (letter.is_ascii() && digits > 0 && !before.is_alphanumeric())
-                .then(number)
+            let after = &rest[letter.len_utf8()..];
+            let digits = after.bytes().take_while(u8::is_ascii_digit).count();
+            let known = (matches!(letter, 'h' | 'u') && !before.is_alphanumeric())
+                .then(|| after[..digits].parse::<usize>().ok())
                 .flatten()
                 .and_then(|number| match letter {
                     'h' => self.hosts.get(number),
@@ -175,12 +175,12 @@ impl Names {
                 Some(name) => {
                     spelt.push_str(name);
                     before = '0';
-                    rest = &rest[1 + digits..];
+                    rest = &after[digits..];
                 }
                 None => {
                     spelt.push(letter);
                     before = letter;
-                    rest = &rest[letter.len_utf8()..];
+                    rest = after;
                 }
             }
         }

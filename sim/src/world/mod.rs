@@ -12,6 +12,8 @@ mod disk;
 mod heap;
 pub mod latency;
 pub mod net;
+#[cfg(test)]
+mod tests;
 mod timers;
 
 use crate::history::{Entry, Fact, Life};

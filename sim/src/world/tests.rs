@@ -1,0 +1,366 @@
+//! A world of two hosts and a recorder: what each verb does, as the other side sees it.
+
+use super::latency::Latency;
+use super::net::{Effect, Matrix, Net, Profile, hosts};
+use super::{Crew, Machine, World};
+use crate::seed::Seed;
+use courier::disk::{Disk, Record};
+use courier::frame::Frame;
+use courier::id::{ConnId, HostId, Incarnation};
+use courier::node::{CloseCause, Command, Draft, Event, Outbox, Role, Timer};
+use courier::time::Now;
+use courier::wire::Wire;
+use std::sync::Arc;
+use std::time::Duration;
+
+const A: HostId = HostId(0);
+const B: HostId = HostId(1);
+const CONN: ConnId = ConnId { opener: A, number: 1 };
+
+/// Writes down what happens to it. `GoOnline` opens a connection to B, `GoOffline` closes it, and
+/// a draft's body says what else to do.
+#[derive(Clone, Default)]
+struct Recorder {
+    seen: Vec<Event>,
+    times: Vec<Now>,
+    found: Disk,
+}
+
+impl Role for Recorder {
+    fn step(&mut self, now: Now, event: Event, out: &mut Outbox) {
+        match &event {
+            Event::Commanded(Command::GoOnline) => out.open(CONN, B),
+            Event::Commanded(Command::GoOffline) => out.close(CONN),
+            Event::Commanded(Command::Send(draft)) => match &*draft.body {
+                "ping" => out.send(B, Wire::Ping { nonce: 1 }),
+                "write" => out.write(CONN, Frame::Heartbeat),
+                "timer" => out.set_timer(Timer::Probe, Duration::from_secs(10)),
+                "cancel" => out.cancel_timer(Timer::Probe),
+                "append" => out.append(Record::Booted(Incarnation(1))),
+                "sync" => out.sync(),
+                "panic" => panic!("asked to"),
+                other => unreachable!("{other}"),
+            },
+            _ => {}
+        }
+        self.times.push(now);
+        self.seen.push(event);
+    }
+}
+
+#[derive(Clone)]
+struct Recorders;
+
+impl Crew for Recorders {
+    type Role = Recorder;
+
+    fn boot(&self, _host: HostId, disk: &Disk, _boots: u32) -> Recorder {
+        Recorder { found: disk.clone(), ..Recorder::default() }
+    }
+}
+
+/// Two hosts, 10 ms apart, with an fsync of 1 ms.
+fn two_hosts() -> World<Recorders> {
+    let latency = Latency::constant(Duration::from_millis(10));
+    let profile = Profile { latency, loss: 0, duplicate: 0 };
+    let fsync = Latency::constant(Duration::from_millis(1));
+    let machine = Machine { zone: 0, site: 0, fsync };
+    let net = Net::new(Seed(1), 1, vec![profile]);
+    let mut world = World::new(Seed(1), Recorders, vec![machine.clone(), machine], net);
+    world.start(A);
+    world.start(B);
+    world
+}
+
+fn pass(world: &mut World<Recorders>, span: Duration) {
+    let until = world.now() + span.as_nanos() as u64;
+    while world.next_at().is_some_and(|at| at <= until) {
+        world.step();
+    }
+    world.advance_to(until);
+}
+
+fn tell(world: &mut World<Recorders>, what: &str) {
+    let conversation = courier::id::ConversationId::FIRST;
+    let draft = Draft { op: 0, conversation, body: Arc::from(what), answers: None };
+    world.command(A, Command::Send(draft));
+}
+
+/// What a host has seen, besides what it was told to do.
+fn seen(world: &World<Recorders>, host: HostId) -> Vec<Event> {
+    let role = world.role(host).expect("it runs");
+    let own = |event: &&Event| !matches!(event, Event::Commanded(_) | Event::Booted);
+    role.seen.iter().filter(own).cloned().collect()
+}
+
+fn connected() -> World<Recorders> {
+    let mut world = two_hosts();
+    world.command(A, Command::GoOnline);
+    pass(&mut world, Duration::from_secs(1));
+    assert_eq!(seen(&world, A), [Event::Opened { conn: CONN }]);
+    assert_eq!(seen(&world, B), [Event::Opened { conn: CONN }]);
+    world
+}
+
+fn closed(cause: CloseCause) -> Event {
+    Event::Closed { conn: CONN, cause }
+}
+
+fn everybody() -> super::Hosts {
+    hosts([A, B])
+}
+
+#[test]
+fn a_process_that_crashes_is_refused_and_resets_its_connections() {
+    let mut world = connected();
+    world.crash(B);
+    pass(&mut world, Duration::from_millis(10));
+    assert_eq!(seen(&world, A).last(), Some(&closed(CloseCause::Reset)));
+    tell(&mut world, "ping");
+    pass(&mut world, Duration::from_secs(1));
+    let refused = Event::Refused { to: B, wire: Wire::Ping { nonce: 1 } };
+    assert_eq!(seen(&world, A).last(), Some(&refused));
+    world.start(B);
+    tell(&mut world, "ping");
+    pass(&mut world, Duration::from_secs(1));
+    let received = Event::Received { from: A, wire: Wire::Ping { nonce: 1 } };
+    assert_eq!(seen(&world, B), [received]);
+}
+
+#[test]
+fn a_power_cut_is_silent_until_the_host_is_back() {
+    let mut world = connected();
+    world.power_cut(B);
+    tell(&mut world, "ping");
+    tell(&mut world, "write");
+    pass(&mut world, Duration::from_secs(60));
+    assert_eq!(seen(&world, A).len(), 1, "nothing but the opening: the connection is half-open");
+    world.start(B);
+    pass(&mut world, Duration::from_secs(60));
+    // The kernel repeats what it could not send, and the new one does not know the connection.
+    assert_eq!(seen(&world, A).last(), Some(&closed(CloseCause::Reset)));
+}
+
+#[test]
+fn a_kernel_gives_a_dead_connection_up_after_a_quarter_of_an_hour() {
+    let mut world = connected();
+    world.power_cut(B);
+    tell(&mut world, "write");
+    pass(&mut world, Duration::from_secs(800));
+    assert_eq!(seen(&world, A).len(), 1);
+    pass(&mut world, Duration::from_secs(400));
+    assert_eq!(seen(&world, A).last(), Some(&closed(CloseCause::TimedOut)));
+}
+
+#[test]
+fn connecting_to_a_black_hole_takes_two_minutes_and_to_a_closed_port_an_instant() {
+    let mut world = two_hosts();
+    world.power_cut(B);
+    world.command(A, Command::GoOnline);
+    pass(&mut world, Duration::from_secs(100));
+    assert_eq!(seen(&world, A), []);
+    pass(&mut world, Duration::from_secs(60));
+    assert_eq!(seen(&world, A), [closed(CloseCause::TimedOut)]);
+
+    let mut world = two_hosts();
+    world.crash(B);
+    world.command(A, Command::GoOnline);
+    pass(&mut world, Duration::from_millis(20));
+    assert_eq!(seen(&world, A), [closed(CloseCause::Reset)]);
+}
+
+#[test]
+fn a_close_in_order_delivers_what_was_written_before() {
+    let mut world = connected();
+    tell(&mut world, "write");
+    world.command(A, Command::GoOffline);
+    pass(&mut world, Duration::from_secs(1));
+    let arrived = Event::Arrived { conn: CONN, frame: Frame::Heartbeat };
+    assert_eq!(seen(&world, B)[1..], [arrived, closed(CloseCause::Fin)]);
+}
+
+#[test]
+fn a_cut_link_delays_a_connection_and_loses_a_message() {
+    let mut world = connected();
+    let cut = world.impose(hosts([A]), hosts([B]), Effect::Cut);
+    tell(&mut world, "ping");
+    tell(&mut world, "write");
+    pass(&mut world, Duration::from_secs(30));
+    assert_eq!(seen(&world, B).len(), 1);
+    world.lift(cut);
+    pass(&mut world, Duration::from_secs(60));
+    let arrived = Event::Arrived { conn: CONN, frame: Frame::Heartbeat };
+    assert_eq!(seen(&world, B)[1..], [arrived], "the frame came late, the message never");
+}
+
+#[test]
+fn a_one_way_cut_is_one_way() {
+    let mut world = two_hosts();
+    world.impose(hosts([B]), hosts([A]), Effect::Cut);
+    tell(&mut world, "ping");
+    pass(&mut world, Duration::from_secs(1));
+    assert_eq!(seen(&world, B).len(), 1, "A is heard");
+    world.crash(B);
+    tell(&mut world, "ping");
+    pass(&mut world, Duration::from_secs(1));
+    assert_eq!(seen(&world, A), [], "B's kernel refuses, and cannot be heard");
+}
+
+#[test]
+fn a_paused_process_is_connected_to_and_finds_everything_when_it_goes_on() {
+    let mut world = two_hosts();
+    world.pause(B);
+    world.command(A, Command::GoOnline);
+    tell(&mut world, "ping");
+    pass(&mut world, Duration::from_secs(50));
+    assert_eq!(seen(&world, A), [Event::Opened { conn: CONN }], "its kernel accepted");
+    assert_eq!(seen(&world, B), []);
+    world.resume(B);
+    assert_eq!(seen(&world, B).len(), 2);
+}
+
+#[test]
+fn a_timer_runs_on_the_hosts_own_clock_and_not_after_it_is_cancelled() {
+    let mut world = two_hosts();
+    world.drift_clock(A, 250_000); // A quarter fast: ten of its seconds are eight.
+    tell(&mut world, "timer");
+    pass(&mut world, Duration::from_millis(7_999));
+    assert_eq!(seen(&world, A), []);
+    pass(&mut world, Duration::from_millis(2));
+    assert_eq!(seen(&world, A), [Event::Fired(Timer::Probe)]);
+    tell(&mut world, "timer");
+    tell(&mut world, "cancel");
+    pass(&mut world, Duration::from_secs(20));
+    assert_eq!(seen(&world, A).len(), 1);
+}
+
+#[test]
+fn a_step_of_the_wall_clock_does_not_touch_timers() {
+    let mut world = two_hosts();
+    tell(&mut world, "timer");
+    world.step_clock(A, 3_600_000_000_000);
+    pass(&mut world, Duration::from_millis(10_001));
+    assert_eq!(seen(&world, A), [Event::Fired(Timer::Probe)]);
+    let times = &world.role(A).expect("it runs").times;
+    let (told, fired) = (times[times.len() - 2], times[times.len() - 1]);
+    assert_eq!(fired.mono.since(told.mono), Duration::from_secs(10));
+    assert_eq!(fired.wall - told.wall, Duration::from_secs(3_610));
+}
+
+#[test]
+fn a_crash_loses_what_was_not_synced() {
+    let mut world = two_hosts();
+    for what in ["append", "append", "sync", "append"] {
+        tell(&mut world, what);
+    }
+    pass(&mut world, Duration::from_secs(1));
+    assert_eq!(seen(&world, A), [Event::Synced { records: 2 }]);
+    tell(&mut world, "append");
+    world.crash(A);
+    world.start(A);
+    let found = &world.role(A).expect("it runs").found;
+    assert_eq!(found.records.len(), 2);
+    assert!(!found.torn, "a kernel that lives writes whole pages");
+}
+
+#[test]
+fn a_power_cut_may_tear_the_first_lost_record_and_no_other() {
+    let torn = (0..40).filter(|millis| {
+        let mut world = two_hosts();
+        for what in ["append", "sync"] {
+            tell(&mut world, what);
+        }
+        pass(&mut world, Duration::from_secs(1) + Duration::from_millis(*millis));
+        tell(&mut world, "append");
+        world.power_cut(A);
+        world.start(A);
+        let found = world.role(A).expect("it runs").found.clone();
+        assert_eq!(found.records.len(), 1);
+        // The boot that found it has cut it off.
+        world.crash(A);
+        world.start(A);
+        assert!(!world.role(A).expect("it runs").found.torn);
+        found.torn
+    });
+    assert!((5..35).contains(&torn.count()), "about half of the cuts tear");
+}
+
+#[test]
+fn what_a_paused_process_has_not_learnt_its_crash_undoes() {
+    let mut world = two_hosts();
+    tell(&mut world, "append");
+    tell(&mut world, "sync");
+    world.pause(A);
+    pass(&mut world, Duration::from_secs(1));
+    assert_eq!(world.records(A), []);
+    world.crash(A);
+    world.start(A);
+    assert_eq!(world.role(A).expect("it runs").found.records, []);
+}
+
+#[test]
+fn slowness_loss_duplication_and_reordering_do_what_they_say() {
+    let sent = |effect: Effect, count: usize| {
+        let mut world = two_hosts();
+        world.impose(everybody(), everybody(), effect);
+        for _ in 0..count {
+            tell(&mut world, "ping");
+            pass(&mut world, Duration::from_millis(1));
+        }
+        pass(&mut world, Duration::from_secs(60));
+        let role = world.role(B).expect("it runs");
+        let times: Vec<_> = role.times[1..].iter().map(|now| now.mono.0 / 1_000_000).collect();
+        times
+    };
+    let second = Duration::from_secs(1);
+    assert_eq!(sent(Effect::Slow(second), 1), [1_010]);
+    let doubled = sent(Effect::Duplicate(500_000), 200).len();
+    assert!((260..340).contains(&doubled), "{doubled} of 200, half of them twice");
+    // Half of the transmissions are lost: what arrives is late by its repetitions, and of seven
+    // transmissions in a row hardly ever all are lost.
+    let lossy = sent(Effect::Loss(500_000), 200);
+    assert!((190..=200).contains(&lossy.len()), "{} of 200", lossy.len());
+    assert!(lossy.iter().max() > Some(&600), "some were repeated twice");
+    assert_eq!(sent(Effect::Loss(1_000_000), 20), Vec::<u64>::new());
+    let reordered = sent(Effect::Reorder(500_000, second), 50);
+    assert_eq!(reordered.len(), 50);
+    assert!(reordered.iter().max() > Some(&200), "some took longer");
+}
+
+#[test]
+fn a_matrix_adds_the_distance_between_sites() {
+    let latency = Latency::constant(Duration::from_millis(10));
+    let profile = Profile { latency: latency.clone(), loss: 0, duplicate: 0 };
+    let mut net = Net::new(Seed(1), 1, vec![profile]);
+    net.set_matrix(Matrix { delays: vec![vec![0, 90_000_000], vec![90_000_000, 0]] });
+    let machine = |site| Machine { zone: 0, site, fsync: latency.clone() };
+    let mut world = World::new(Seed(1), Recorders, vec![machine(0), machine(1)], net);
+    world.start(A);
+    world.start(B);
+    tell(&mut world, "ping");
+    pass(&mut world, Duration::from_millis(99));
+    assert_eq!(seen(&world, B), []);
+    pass(&mut world, Duration::from_millis(2));
+    assert_eq!(seen(&world, B).len(), 1);
+}
+
+#[test]
+fn a_panic_in_a_role_ends_the_world_and_is_told() {
+    let run = || {
+        crate::panics::keep_quiet();
+        let mut world = two_hosts();
+        tell(&mut world, "panic");
+        assert!(world.panicked());
+        assert!(!world.step());
+        world.facts.pop().expect("it was noted").fact
+    };
+    // On a thread of its own: that thread keeps its panics quiet from then on.
+    let panicked = std::thread::scope(|scope| scope.spawn(run).join());
+    match panicked.expect("the world caught it") {
+        crate::history::Fact::Panicked { host, event, message } => {
+            assert_eq!((host, event.trim()), (A, "commanded"));
+            assert!(message.contains("asked to"), "{message}");
+        }
+        other => panic!("{other:?}"),
+    }
+}
