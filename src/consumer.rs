@@ -9,9 +9,10 @@ use crate::id::DeviceId;
 use crate::limits;
 use crate::node::{Event, Outbox, Role, Timer};
 use crate::note::Note;
-use crate::time::Now;
+use crate::time::{Instant, Now};
 use crate::timing::Timing;
-use crate::wire::{LogEntry, SessionEvent, Wire};
+use crate::wire::{SessionEvent, Wire};
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 /// What a consumer is told at boot.
@@ -36,12 +37,23 @@ enum Stage {
 pub struct Consumer {
     config: Config,
     partitions: Vec<Stage>,
+    known: Vec<Known>,
+}
+
+/// Since when a partition's entries have been known to this consumer.
+#[derive(Clone, Debug, Default)]
+struct Known {
+    /// Entries before this offset have been known for as long as the consumer lags.
+    ripe: u64,
+    /// Offsets up to which entries are known, and since when; oldest first.
+    young: VecDeque<(u64, Instant)>,
 }
 
 impl Consumer {
     pub fn boot(config: Config) -> Self {
         let polling = Stage::Polling { from: None };
-        Self { config, partitions: vec![polling; limits::LOG_PARTITIONS as usize] }
+        let count = limits::LOG_PARTITIONS as usize;
+        Self { config, partitions: vec![polling; count], known: vec![Known::default(); count] }
     }
 }
 
@@ -53,8 +65,8 @@ impl Role for Consumer {
             }),
             // Nothing new, or no answer: ask (again) whatever this stage asks.
             Event::Fired(Timer::Retry(partition)) => self.ask(partition, out),
-            Event::Received { wire: Wire::Polled { partition, from, entries }, .. } => {
-                self.polled(now, partition, from, entries, out)
+            Event::Received { wire: Wire::Polled { partition, from, events }, .. } => {
+                self.polled(now, partition, from, events, out)
             }
             Event::Received { wire: Wire::Applied { partition, next, displaced }, .. } => {
                 let stage = &mut self.partitions[partition as usize];
@@ -113,7 +125,7 @@ impl Consumer {
         now: Now,
         partition: u32,
         from: u64,
-        entries: Vec<LogEntry>,
+        mut events: Vec<SessionEvent>,
         out: &mut Outbox,
     ) {
         let stage = &mut self.partitions[partition as usize];
@@ -121,16 +133,32 @@ impl Consumer {
             Stage::Polling { from: asked } if asked.is_none_or(|asked| asked == from) => {}
             _ => return, // The answer to an earlier try.
         }
-        let lag = self.config.timing.consumer_lag;
-        let ripe = |entry: &LogEntry| now.wall >= entry.appended_at + lag;
-        let events: Vec<_> = entries.iter().take_while(|e| ripe(e)).map(|e| e.event).collect();
+        let next = self.ripe(now.mono, partition, from + events.len() as u64);
+        events.truncate(next.saturating_sub(from) as usize);
         if events.is_empty() {
-            *stage = Stage::Polling { from: Some(from) };
+            self.partitions[partition as usize] = Stage::Polling { from: Some(from) };
             out.set_timer(Timer::Retry(partition), limits::CONSUMER_POLL);
         } else {
-            *stage = Stage::Applying { next: from + events.len() as u64, events };
+            self.partitions[partition as usize] = Stage::Applying { next, events };
             self.ask(partition, out);
         }
+    }
+}
+
+impl Consumer {
+    /// Up to where entries have been known for as long as this consumer lags, when entries before
+    /// `end` are known now. By its own monotonic clock: the log's wall clock may be minutes ahead,
+    /// and a lag that compares two hosts' clocks then lasts as long as they disagree.
+    fn ripe(&mut self, now: Instant, partition: u32, end: u64) -> u64 {
+        let Known { ripe, young } = &mut self.known[partition as usize];
+        if young.back().map_or(*ripe, |(upto, _)| *upto) < end {
+            young.push_back((end, now));
+        }
+        let lag = self.config.timing.consumer_lag;
+        while let Some((upto, _)) = young.pop_front_if(|(_, since)| now.since(*since) >= lag) {
+            *ripe = upto;
+        }
+        (*ripe).min(end)
     }
 }
 

@@ -7,7 +7,7 @@
 
 use crate::id::{ConversationId, DeviceId, HostId, Incarnation, MessageId, Session, Stamp};
 use crate::note::Removal;
-use crate::wire::{LogEntry, Message};
+use crate::wire::{Message, SessionEvent};
 use serde::Serialize;
 
 /// The durable part of one host's disk, as a booting role finds it.
@@ -40,7 +40,7 @@ pub enum Record {
     Cursor { device: DeviceId, conversation: ConversationId, next: u64 },
 
     /// Event log: one entry of one partition.
-    Logged { partition: u32, entry: LogEntry },
+    Logged { partition: u32, event: SessionEvent },
     /// Event log: a consumer group has applied everything before `next`.
     Committed { partition: u32, next: u64 },
 

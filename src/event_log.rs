@@ -11,12 +11,12 @@ use crate::limits;
 use crate::node::{Event, Outbox, Role};
 use crate::note::Note;
 use crate::time::Now;
-use crate::wire::{LogEntry, SessionEvent, Wire};
+use crate::wire::{SessionEvent, Wire};
 use std::collections::{BTreeSet, VecDeque};
 
 #[derive(Clone, Debug, Default)]
 struct Partition {
-    entries: Vec<LogEntry>,
+    events: Vec<SessionEvent>,
     /// How many entries are durable; only these are read.
     durable: u64,
     /// Where the consumer group goes on.
@@ -56,9 +56,9 @@ impl EventLog {
         let mut partitions = vec![Partition::default(); limits::LOG_PARTITIONS as usize];
         for record in &disk.records {
             match record {
-                Record::Logged { partition, entry } => {
+                Record::Logged { partition, event } => {
                     let partition = &mut partitions[*partition as usize];
-                    partition.entries.push(*entry);
+                    partition.events.push(*event);
                     partition.durable += 1;
                 }
                 Record::Committed { partition, next } => {
@@ -73,16 +73,15 @@ impl EventLog {
 }
 
 impl Role for EventLog {
-    fn step(&mut self, now: Now, event: Event, out: &mut Outbox) {
+    fn step(&mut self, _now: Now, event: Event, out: &mut Outbox) {
         match event {
             Event::Booted if self.torn => out.note(Note::TornRecord),
             Event::Booted => {}
             Event::Received { from, wire: Wire::Publish { batch, events } } => {
                 for event in events {
                     let partition = partition_of(event);
-                    let entry = LogEntry { event, appended_at: now.wall };
-                    self.partitions[partition as usize].entries.push(entry);
-                    out.append(Record::Logged { partition, entry });
+                    self.partitions[partition as usize].events.push(event);
+                    out.append(Record::Logged { partition, event });
                     self.appended += 1;
                     self.awaiting.push_back((self.appended, Durable::Logged { partition }));
                 }
@@ -124,13 +123,13 @@ impl EventLog {
 
     /// Answers the poll that is held, if there is something for it.
     fn answer(&mut self, partition: u32, out: &mut Outbox) {
-        let Partition { entries, durable, waiting, .. } = &mut self.partitions[partition as usize];
+        let Partition { events, durable, waiting, .. } = &mut self.partitions[partition as usize];
         let Some(Waiting { who, from, most }) = *waiting else { return };
         if from < *durable {
             let end = (from + u64::from(most)).min(*durable);
-            let entries = entries[from as usize..end as usize].to_vec();
+            let events = events[from as usize..end as usize].to_vec();
             *waiting = None;
-            out.send(who, Wire::Polled { partition, from, entries });
+            out.send(who, Wire::Polled { partition, from, events });
         }
     }
 

@@ -7,7 +7,6 @@
 use crate::id::{
     BatchId, ConversationId, DeviceId, HostId, Incarnation, MessageId, Session, Stamp, Term, UserId,
 };
-use crate::time::Wall;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use std::time::Duration;
@@ -89,14 +88,6 @@ impl SessionEvent {
         let (Self::Opened(session) | Self::Closed(session)) = self;
         session
     }
-}
-
-/// One entry of a partition of the event log.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
-pub struct LogEntry {
-    pub event: SessionEvent,
-    /// The log's wall clock when it took the entry.
-    pub appended_at: Wall,
 }
 
 /// Everything that one host can say to another.
@@ -271,7 +262,7 @@ pub enum Wire {
     Polled {
         partition: u32,
         from: u64,
-        entries: Vec<LogEntry>,
+        events: Vec<SessionEvent>,
     },
     /// Everything before `next` has been applied.
     Commit {

@@ -2,8 +2,8 @@
 //! breaks it on a seeded schedule, and judges from the history whether the guarantee held.
 //!
 //! Data flows one way: [`scenario`] and seed → [`plan`] → [`run`] steps a [`world`] → [`history`] →
-//! [`checker`] → [`report`]. Randomness writes the plan ([`workload`], [`nemesis`]); inside a run it
-//! comes from named, keyed streams ([`seed`]).
+//! [`checker`] → [`report`]. Randomness writes the plan ([`workload`], [`nemesis`]); inside a run
+//! it comes from named, keyed streams ([`seed`]).
 
 pub mod cast;
 pub mod checker;

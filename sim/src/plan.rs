@@ -718,7 +718,8 @@ fn user_names(cast: &Cast) -> Vec<&str> {
 
 fn some_of(known: &[impl AsRef<str>]) -> String {
     const LISTED_MAX: usize = 12;
-    let mut listed = known.iter().take(LISTED_MAX).map(AsRef::as_ref).collect::<Vec<&str>>().join(", ");
+    let mut listed =
+        known.iter().take(LISTED_MAX).map(AsRef::as_ref).collect::<Vec<&str>>().join(", ");
     if known.len() > LISTED_MAX {
         listed.push_str(", …");
     }

@@ -3,7 +3,7 @@
 //! One TOML file under `scenarios/`, whose header says what happens and why we care. Names given
 //! on the command line are looked up among the built-in ones, paths are read.
 
-use crate::document::{Document, Impossible, Format, Problem, nearest};
+use crate::document::{Document, Format, Impossible, Problem, nearest};
 use crate::nemesis::{self, NemesisSpec};
 use crate::place;
 use crate::plan::{

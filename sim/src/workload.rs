@@ -1,7 +1,7 @@
 //! Workloads: who writes to whom, and when. They write operations into a plan.
 
-use crate::input::message_trace::MessageTrace;
 use crate::document::Impossible;
+use crate::input::message_trace::MessageTrace;
 use crate::place;
 use crate::plan::{Deed, GroupSpec, Op, Plan, Trigger, UserSpec};
 use crate::scenario::Inputs;

@@ -208,7 +208,8 @@ const STEPS: &[(&str, &str, &[&str])] = &[
     ),
     (
         "a time and a trigger",
-        "[[step]]\nat = »\"1s\"\nwhen = { shown = \"m1\", to = \"bob\" }\nfrom = \"bob\"\nto = \"alice\"",
+        "[[step]]\nat = »\"1s\"\nwhen = { shown = \"m1\", to = \"bob\" }\n\
+         from = \"bob\"\nto = \"alice\"",
         &["both a time and a trigger", "keep `at` or `when`"],
     ),
     (

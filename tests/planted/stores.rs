@@ -126,8 +126,8 @@ pub fn a_database_that_has_restarted_takes_no_message() -> (Scenario, Bug) {
 /// The newest session of each device, as the registry has heard.
 type Rows = BTreeMap<DeviceId, Session>;
 
-/// Signal-Server 8c7975d89: the late close of a device's old connection deleted the entry of its new
-/// one. The row's device is compared, not its epoch.
+/// Signal-Server 8c7975d89: the late close of a device's old connection deleted the entry of its
+/// new one. The row's device is compared, not its epoch.
 pub fn the_close_of_an_older_session_removes_a_newer_row() -> (Scenario, Bug<Rows>) {
     let scene = scene(
         "90s",

@@ -320,7 +320,10 @@ fn a_crash_right_after_the_answer_does_not_lose_the_senders_own_message() {
     t.synced_up_to(before + 1);
     t.reboot(boot);
     connects(&mut t, 2);
-    let again = |action: &Action| matches!(action, Action::Write { frame: Frame::Send(m), .. } if m.id == message_id(2, 1));
+    let again = |action: &Action| match action {
+        Action::Write { frame: Frame::Send(m), .. } => m.id == message_id(2, 1),
+        _ => false,
+    };
     let knows = |action: &Action| match action {
         Action::Write { frame: Frame::CatchUp { next, .. }, .. } => next.contains(&(pair(1, 2), 2)),
         _ => false,

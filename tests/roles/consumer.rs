@@ -5,9 +5,8 @@ use crate::script::{Script, golden};
 use courier::consumer::{Config, Consumer};
 use courier::limits::{CONSUMER_BATCH, CONSUMER_POLL, LOG_PARTITIONS, RETRY_STORE};
 use courier::node::Timer;
-use courier::time::Wall;
 use courier::timing::Timing;
-use courier::wire::{Displacement, LogEntry, SessionEvent, Wire};
+use courier::wire::{Displacement, SessionEvent, Wire};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -26,8 +25,7 @@ fn consumer(timing: Timing) -> Script<Consumer> {
 }
 
 fn polled(from: u64, events: Vec<SessionEvent>) -> Wire {
-    let logged = |event| LogEntry { event, appended_at: Wall(0) };
-    Wire::Polled { partition: 0, from, entries: events.into_iter().map(logged).collect() }
+    Wire::Polled { partition: 0, from, events }
 }
 
 fn applied(next: u64) -> Wire {
@@ -89,7 +87,9 @@ fn a_lagging_consumer_applies_nothing_before_it_is_ripe() {
     let opened = || vec![SessionEvent::Opened(session(2, 1, 1))];
     t.pass(Duration::from_secs(1)).receives(EVENT_LOG, polled(0, opened()));
     t.pass(CONSUMER_POLL).pass(Duration::from_millis(1_900));
-    t.receives(EVENT_LOG, polled(0, opened()));
+    t.beat("known for two seconds: too young").receives(EVENT_LOG, polled(0, opened()));
+    t.pass(CONSUMER_POLL).pass(Duration::from_millis(900));
+    t.beat("known for three seconds").receives(EVENT_LOG, polled(0, opened()));
     golden!(t);
 }
 

@@ -102,7 +102,6 @@ impl Tree<'_> {
                         "none" => format!("{id} {body} in {conversation}"),
                         answered => format!("{id} {body} in {conversation}, answers {answered}"),
                     },
-                    ("LogEntry", [event, appended_at]) => format!("{event} ({appended_at})"),
                     ("Entry", [message, stamp]) => format!("{stamp} {message}"),
                     (name, _) => fields.iter().fold(name.to_owned(), |line, (label, tree)| {
                         match label.is_empty() || tree.tells_its_kind() {

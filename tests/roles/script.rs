@@ -161,7 +161,10 @@ impl<R: Role> Script<R> {
             });
             self.step(Event::Fired(timer));
             // A timer that only set itself again, or did what is left out, is not worth a line.
-            let rearmed = |action: &Action| matches!(action, Action::SetTimer { timer: again, .. } if *again == timer);
+            let rearmed = |action: &Action| match action {
+                Action::SetTimer { timer: again, .. } => *again == timer,
+                _ => false,
+            };
             let untold = |action: &Action| rearmed(action) || self.hides(action);
             if !self.last.is_empty() && self.last.iter().all(untold) {
                 self.trace.truncate(before);

@@ -73,7 +73,7 @@ const IMPURE: &[&str] = &[
 ];
 
 /// Parts of `std` that no role needs, however they are imported.
-const IMPURE_STD: &[&str] = &["net", "fs", "io", "env", "process", "thread", "sync::mpsc"];
+const IMPURE_STD: &[&str] = &["net", "fs", "io", "env", "process", "thread"];
 
 /// What the root crate may depend on: nothing that could read a clock or open a socket.
 const PURE_DEPENDENCIES: &[&str] = &["humantime-serde", "serde", "strum"];

@@ -68,14 +68,14 @@ fn functions(text: &str) -> Vec<(usize, usize)> {
             continue;
         }
         let own = indent(line);
-        let closes = |later: &&str| indent(later) == own && !later.trim_start().is_empty();
+        let closes = |later: &str| indent(later) == own && !later.trim_start().is_empty();
         let mut length = 1;
         let whole = line.matches('{').count() == line.matches('}').count() && line.contains('{');
         if !whole && !line.trim_end().ends_with(';') {
             for later in &lines[at + 1..] {
                 length += 1;
                 let end = later.trim();
-                if closes(&later) && (end.starts_with('}') || end.ends_with(';')) {
+                if closes(later) && (end.starts_with('}') || end.ends_with(';')) {
                     break;
                 }
             }

@@ -150,7 +150,8 @@ impl Connections {
 
     fn forget_finished(&mut self) {
         self.list.retain(|connection| {
-            connection.ends != [None, None] || connection.lanes.iter().any(|lane| lane.held.is_some())
+            connection.ends != [None, None]
+                || connection.lanes.iter().any(|lane| lane.held.is_some())
         });
     }
 
