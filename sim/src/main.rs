@@ -1,4 +1,4 @@
-//! `courier`: run seeded fault scenarios, sweep seeds, replay and explain what failed.
+//! `courier`: run seeded fault scenarios, sweep seeds, replay what failed.
 
 use std::process::ExitCode;
 

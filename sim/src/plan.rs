@@ -1,7 +1,7 @@
 //! A plan: one run, concrete. Every fault and every operation of a client, each at its time or on
 //! its trigger; nothing in it is random any more.
 //!
-//! A file that can be read, edited, compared, replayed and shrunk. `courier run --plan FILE` writes
+//! A file that can be read, edited, compared and replayed. `courier run --plan FILE` writes
 //! it, `courier replay FILE` runs it without the scenario.
 
 use crate::cast::{Cast, Numbers, Person};

@@ -172,13 +172,21 @@ impl Teller<'_> {
 
     fn note(&mut self, host: HostId, note: &Note) -> Told {
         let me = self.cast.name(host).to_owned();
-        let mine = self.cast.device_at(host).is_some_and(|device| self.is_named(device));
+        match self.cast.device_at(host) {
+            Some(device) if self.is_named(device) => self.device_note(device, me, note),
+            Some(_) => Vec::new(),
+            None => self.fleet_note(me, note),
+        }
+    }
+
+    /// What a named user's device says.
+    fn device_note(&mut self, own: DeviceId, me: String, note: &Note) -> Told {
         match *note {
-            Note::Connected { gateway, epoch, .. } if mine => {
+            Note::Connected { gateway, epoch, .. } => {
                 let server = self.cast.name(gateway);
                 one(&me, &format!("is on {server} (connection {epoch})"), Tone::Plain)
             }
-            Note::Disconnected { cause, .. } if mine => {
+            Note::Disconnected { cause, .. } => {
                 let why = match cause {
                     Disconnect::Closed(CloseCause::Reset) => "loses its connection (reset)",
                     Disconnect::Closed(CloseCause::Fin) => "is disconnected",
@@ -190,8 +198,8 @@ impl Teller<'_> {
                 };
                 one(&me, why, Tone::Bad)
             }
-            Note::ConnectFailed { .. } if mine => one(&me, "cannot connect; waits", Tone::Plain),
-            Note::Invoked { id, conversation, .. } if mine => {
+            Note::ConnectFailed { .. } => one(&me, "cannot connect; waits", Tone::Plain),
+            Note::Invoked { id, conversation, .. } => {
                 let others = self.others(conversation, id.device);
                 let mut told = one(&me, &format!("sends {id} to {others}"), Tone::Plain);
                 for device in self.cast.audience(conversation) {
@@ -201,25 +209,29 @@ impl Teller<'_> {
                 }
                 told
             }
-            Note::Accepted { id, stamp, .. } if mine => {
+            Note::Accepted { id, stamp, .. } => {
                 one(&me, &format!("is told that {id} is accepted as {stamp}"), Tone::Plain)
             }
-            Note::Failed { id, .. } if mine => {
-                one(&me, &format!("is told that {id} failed"), Tone::Bad)
-            }
-            Note::Resent { id } if mine => one(&me, &format!("sends {id} again"), Tone::Plain),
-            Note::Shown { id, stamp, .. }
-                if mine && Some(id.device) != self.cast.device_at(host) =>
-            {
+            Note::Failed { id, .. } => one(&me, &format!("is told that {id} failed"), Tone::Bad),
+            Note::Resent { id } => one(&me, &format!("sends {id} again"), Tone::Plain),
+            Note::Shown { id, stamp, .. } if id.device != own => {
                 let from = self.device(id.device);
                 one(&me, &format!("sees {id} from {from}, {stamp}"), Tone::Good)
             }
-            Note::DuplicateDropped { id, .. } if mine => {
+            Note::DuplicateDropped { id, .. } => {
                 one(&me, &format!("drops {id}, which it has"), Tone::Plain)
             }
-            Note::GapNoticed { from, head, .. } if mine => {
+            Note::GapNoticed { from, head, .. } => {
                 one(&me, &format!("misses #{from} to #{head} and asks for them"), Tone::Plain)
             }
+            Note::TornRecord => one(&me, "finds a torn record on its disk", Tone::Bad),
+            _ => Vec::new(),
+        }
+    }
+
+    /// What a server says of a named user's device, or of another server.
+    fn fleet_note(&mut self, me: String, note: &Note) -> Told {
+        match *note {
             Note::Parked { device, stamp, why, .. } if self.is_named(device) => {
                 let told = self.attempts.entry((device, stamp)).or_default();
                 *told += 1;

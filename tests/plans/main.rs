@@ -25,7 +25,7 @@ const REGRESSIONS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/plans/r
 const SEEDS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/plans/regressions/seeds.txt");
 
 /// Plans of one run of the tests, if `PROPTEST_CASES` does not say otherwise.
-const CASES: u32 = 48;
+const CASES: u32 = 64;
 
 fn config() -> Config {
     let usual = Config::default();
@@ -56,7 +56,6 @@ const REACHED: &[&str] = &[
     "stale-route",
     "stale-term",
     "stepped-down",
-    "torn-record",
 ];
 
 /// A plan that shows itself as the file that it would be.

@@ -282,6 +282,16 @@ fn flight_mode_closes_in_order_and_keeps_what_is_written() {
 }
 
 #[test]
+fn flight_mode_is_news_also_while_connecting() {
+    let mut t = device();
+    t.boots().synced();
+    t.commanded(Command::GoOffline);
+    t.beat("an answer to a question that nobody asks any more");
+    t.receives(BALANCER, Wire::Placed { epoch: 1, gateway: Some(server(1)) });
+    golden!(t);
+}
+
+#[test]
 fn a_reboot_resumes_the_outbox_and_the_cursors_from_the_disk() {
     let mut t = live();
     t.unseen(|t| {

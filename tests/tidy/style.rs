@@ -41,14 +41,16 @@ fn no_function_is_too_long() {
     let mut broken = Broken::default();
     for source in rust() {
         for (line, length) in functions(&source.text) {
-            if length > FUNCTION_LINES_MAX {
+            // A role's `step` is its table: one arm per event, and as long as there are events.
+            let table = source.text.lines().nth(line - 1).is_some_and(|l| l.contains("fn step("));
+            if length > FUNCTION_LINES_MAX && !table {
                 broken.at(&source, line, format!("a function of {length} lines"));
             }
         }
     }
     broken.finish(&format!(
-        "No function has more than {FUNCTION_LINES_MAX} lines. Keep the branching in one place \
-         and move straight pieces out."
+        "No function but a `step` has more than {FUNCTION_LINES_MAX} lines. Keep the branching in \
+         one place and move straight pieces out."
     ));
 }
 

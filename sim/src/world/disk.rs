@@ -45,11 +45,6 @@ impl Platter {
         self.records.truncate(self.durable);
     }
 
-    /// The disk was lost.
-    pub fn wipe(&mut self) {
-        *self = Self::default();
-    }
-
     /// What a boot finds. A torn record is found once: the boot truncates it.
     pub fn boot(&mut self) -> Disk {
         self.found = self.durable;

@@ -1,7 +1,8 @@
 //! The event heap: what happens next, and in which order when two things happen at once.
 //!
-//! Ties break by a seeded order, not by insertion, so that different seeds explore different
-//! schedules of simultaneous events and one seed always the same.
+//! Ties break by a seeded order of the hosts and links concerned, not by insertion, so that
+//! different seeds explore different schedules of simultaneous events, one seed always the same,
+//! and what happens elsewhere changes none of them.
 
 use crate::seed::Stream;
 use dary_heap::OctonaryHeap;
@@ -16,13 +17,14 @@ pub struct Heap<T> {
     slots: Vec<Option<T>>,
     free: Vec<u32>,
     ties: Stream,
-    pushed: u64,
+    pushed: u32,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Key {
     at: u64,
-    tie: u64,
+    /// A draw for whom it concerns; among the same, the order of pushing.
+    tie: (u32, u32),
     slot: u32,
 }
 
@@ -31,7 +33,8 @@ impl<T> Heap<T> {
         Self { keys: OctonaryHeap::new(), slots: Vec::new(), free: Vec::new(), ties, pushed: 0 }
     }
 
-    pub fn push(&mut self, at: u64, value: T) {
+    /// `whom` names the host or link that it concerns.
+    pub fn push(&mut self, at: u64, whom: u64, value: T) {
         let slot = match self.free.pop() {
             Some(slot) => {
                 self.slots[slot as usize] = Some(value);
@@ -42,8 +45,10 @@ impl<T> Heap<T> {
                 u32::try_from(self.slots.len() - 1).expect("fewer than 2^32 pending events")
             }
         };
-        let tie = self.ties.draw(self.pushed, at);
-        self.pushed += 1;
+        // After 2^32 pushes the count begins again; two of the same host at the same nanosecond,
+        // that far apart, do not exist.
+        let tie = ((self.ties.draw(whom, at) >> 32) as u32, self.pushed);
+        self.pushed = self.pushed.wrapping_add(1);
         self.keys.push(Reverse(Key { at, tie, slot }));
     }
 
@@ -67,8 +72,8 @@ mod tests {
 
     fn order(seed: u64) -> Vec<u32> {
         let mut heap = Heap::new(Seed(seed).stream("heap"));
-        (0..20).for_each(|value| heap.push(7, value));
-        heap.push(3, 100);
+        (0..20).for_each(|value| heap.push(7, u64::from(value), value));
+        heap.push(3, 0, 100);
         std::iter::from_fn(|| heap.pop()).map(|(_, value)| value).collect()
     }
 

@@ -32,8 +32,8 @@ use heap::Heap;
 use latency::Latency;
 use net::{Effect, Hosts, Matrix, Net, Place, RuleId};
 use std::collections::VecDeque;
-use timers::Timers;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use timers::Timers;
 
 /// Who runs on which host: makes the role of a host from what its disk holds.
 pub trait Crew: Clone {
@@ -191,6 +191,18 @@ impl<C: Crew> World<C> {
         true
     }
 
+    fn push(&mut self, at: u64, due: Due) {
+        let pair = |high: HostId, low: HostId| u64::from(high.0) << 32 | u64::from(low.0);
+        let whom = match &due {
+            Due::Mail { host, .. } => pair(*host, *host),
+            Due::Message { from, to, .. } => pair(*from, *to),
+            Due::Segment { conn, side, .. } | Due::Retransmit { conn, side } => {
+                pair(conn.opener, HostId(!(*side as u32)))
+            }
+        };
+        self.heap.push(at, whom, due);
+    }
+
     /// Lets time pass up to `until`, before which nothing happens.
     pub fn advance_to(&mut self, until: u64) {
         assert!(self.next_at().is_none_or(|at| at >= until), "something happens before");
@@ -264,12 +276,6 @@ impl<C: Crew> World<C> {
         target.powered = false;
         target.platter.power_cut(tears);
         self.abandon_connections(host, false);
-    }
-
-    /// Loses the disk of a host that is down.
-    pub fn wipe_disk(&mut self, host: HostId) {
-        assert_eq!(self.host(host).process, Process::Down, "a running process has its disk");
-        self.host_mut(host).platter.wipe();
     }
 
     /// The process stops running; its kernel keeps accepting, its timers keep running out.
@@ -450,7 +456,7 @@ impl<C: Crew> World<C> {
         target.timers.set(timer, id);
         let at = now.saturating_add(target.clock.stretch(after));
         let (boots, mail) = (target.boots, Mail::Timer(timer, id));
-        self.heap.push(at, Due::Mail { host, boots, mail });
+        self.push(at, Due::Mail { host, boots, mail });
     }
 
     fn sync(&mut self, host: HostId) {
@@ -459,7 +465,7 @@ impl<C: Crew> World<C> {
         let target = self.host_mut(host);
         let at = now + target.machine.fsync.pick(draw);
         let (boots, records) = (target.boots, target.platter.appended());
-        self.heap.push(at, Due::Mail { host, boots, mail: Mail::Synced(records) });
+        self.push(at, Due::Mail { host, boots, mail: Mail::Synced(records) });
     }
 }
 
@@ -475,10 +481,10 @@ impl<C: Crew> World<C> {
         if self.net.duplicates(source, target, instant)
             && let Some(time) = self.net.travel(source, target, !instant)
         {
-            self.heap.push(self.now + time, Due::Message { from, to, wire: wire.clone() });
+            self.push(self.now + time, Due::Message { from, to, wire: wire.clone() });
         }
         match self.net.travel(source, target, instant) {
-            Some(time) => self.heap.push(self.now + time, Due::Message { from, to, wire }),
+            Some(time) => self.push(self.now + time, Due::Message { from, to, wire }),
             None => self.trace.lost(self.now, from, to, &wire),
         }
     }
@@ -493,7 +499,7 @@ impl<C: Crew> World<C> {
             let boots = self.host(from).boots;
             if let Some(time) = time {
                 let mail = Mail::Event(Event::Refused { to, wire });
-                self.heap.push(self.now + time, Due::Mail { host: from, boots, mail });
+                self.push(self.now + time, Due::Mail { host: from, boots, mail });
             }
         } else {
             let boots = target.boots;
@@ -548,7 +554,7 @@ impl<C: Crew> World<C> {
             Some(time) => {
                 let earliest = self.now + time;
                 let at = self.host_mut(conn.opener).connections.arrival(conn, side, earliest);
-                self.heap.push(at, Due::Segment { conn, side: side.other(), segment });
+                self.push(at, Due::Segment { conn, side: side.other(), segment });
             }
             None => self.hold_back(conn, side, segment),
         }
@@ -561,7 +567,7 @@ impl<C: Crew> World<C> {
             return;
         }
         if let Some(wait) = self.host_mut(conn.opener).connections.hold_back(conn, side, segment) {
-            self.heap.push(self.now + wait, Due::Retransmit { conn, side });
+            self.push(self.now + wait, Due::Retransmit { conn, side });
         }
     }
 
@@ -580,7 +586,7 @@ impl<C: Crew> World<C> {
             return;
         }
         match self.host_mut(conn.opener).connections.try_again(conn, side) {
-            Some(wait) => self.heap.push(self.now + wait, Due::Retransmit { conn, side }),
+            Some(wait) => self.push(self.now + wait, Due::Retransmit { conn, side }),
             None => self.end_closed(conn, side, CloseCause::TimedOut),
         }
     }
