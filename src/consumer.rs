@@ -68,7 +68,7 @@ impl Role for Consumer {
             Event::Received { wire: Wire::Polled { partition, from, events }, .. } => {
                 self.polled(now, partition, from, events, out)
             }
-            Event::Received { wire: Wire::Applied { partition, next, displaced }, .. } => {
+            Event::Received { wire: Wire::Applied { partition, next, displaced, dead }, .. } => {
                 let stage = &mut self.partitions[partition as usize];
                 let Stage::Applying { next: awaited, events } = stage else { return };
                 if *awaited != next {
@@ -79,6 +79,10 @@ impl Role for Consumer {
                 out.note(Note::ConsumerApplied { partition, next });
                 for displacement in displaced {
                     out.send(displacement.loser.gateway, Wire::Displace(displacement));
+                }
+                // The cleaner tells them too, but may have forgotten; the registry never does.
+                for (gateway, incarnation) in dead {
+                    out.send(gateway, Wire::DeclaredDead { incarnation });
                 }
                 if !opened.is_empty() {
                     out.send(self.config.directory.database, Wire::Wake { devices: opened });
@@ -93,6 +97,7 @@ impl Role for Consumer {
                     out.set_timer(Timer::Retry(partition), limits::CONSUMER_POLL);
                 }
             }
+            Event::Received { wire: Wire::SteppedDown { .. }, .. } => {} // The cleaner's business.
             // A store that is down is asked again when the timer fires; a gateway that is down has
             // no session to displace.
             Event::Refused { .. } => {}

@@ -13,7 +13,7 @@ use crate::node::{Event, Outbox, Role, Timer};
 use crate::note::{Note, Removal};
 use crate::time::Now;
 use crate::wire::{Displacement, SessionEvent, Wire};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// What is known of a device's connection.
 #[derive(Clone, Copy, Debug)]
@@ -86,15 +86,22 @@ impl Role for Registry {
                 out.send(from, Wire::Located { device, conversation, session });
             }
             Event::Received { from, wire: Wire::Apply { partition, next, events } } => {
-                let displaced = events.into_iter().filter_map(|event| match event {
-                    SessionEvent::Opened(session) => self.opened(session, out),
-                    SessionEvent::Closed(session) => {
-                        self.closed(session, out);
-                        None
+                let mut displaced = Vec::new();
+                let mut dead = BTreeSet::new();
+                for event in events {
+                    match event {
+                        SessionEvent::Opened(session) if self.is_swept(session) => {
+                            out.note(Note::RowFenced { session });
+                            dead.insert((session.gateway, session.incarnation));
+                        }
+                        SessionEvent::Opened(session) => {
+                            displaced.extend(self.opened(session, out))
+                        }
+                        SessionEvent::Closed(session) => self.closed(session, out),
                     }
-                });
-                let displaced = displaced.collect();
-                out.send(from, Wire::Applied { partition, next, displaced });
+                }
+                let dead = dead.into_iter().collect();
+                out.send(from, Wire::Applied { partition, next, displaced, dead });
             }
             Event::Received { wire: Wire::Evict { session }, .. } => {
                 self.remove(session, Removal::Evicted, out);
@@ -123,17 +130,14 @@ impl Role for Registry {
 }
 
 impl Registry {
+    fn is_swept(&self, session: Session) -> bool {
+        self.swept.get(&session.gateway).is_some_and(|upto| session.incarnation <= *upto)
+    }
+
     /// A session opened (or is announced again). Returns the one that thereby lost, if any.
     fn opened(&mut self, session: Session, out: &mut Outbox) -> Option<Displacement> {
-        let Session { device, epoch, gateway, incarnation } = session;
-        let held = self.rows.get(&device).copied();
-        let swept = self.swept.get(&gateway).is_some_and(|upto| incarnation <= *upto);
-        match held {
-            _ if swept => {
-                out.note(Note::RowFenced { session });
-                // Nobody can reach the device there any more: it must connect again.
-                Some(Displacement { loser: session, winner: epoch })
-            }
+        let Session { device, epoch, .. } = session;
+        match self.rows.get(&device).copied() {
             Some(row) if row.session == session && row.state == State::Live => None,
             Some(row) if row.session == session && row.state == State::Evicted => {
                 self.write(session, out);

@@ -122,7 +122,7 @@ pub enum Wire {
         incarnation: Incarnation,
         silent_for: Duration,
     },
-    /// Cleaner to gateway: the fleet holds this incarnation of you for dead.
+    /// Cleaner or consumer to gateway: the fleet holds this incarnation of you for dead.
     DeclaredDead {
         incarnation: Incarnation,
     },
@@ -279,11 +279,13 @@ pub enum Wire {
         next: u64,
         events: Vec<SessionEvent>,
     },
-    /// Applied by epoch. `displaced` are sessions that lost to a newer one.
+    /// Applied by epoch. `displaced` are sessions that lost to a newer one; `dead` are incarnations
+    /// that opened a session although they were swept: they do not know that they are dead.
     Applied {
         partition: u32,
         next: u64,
         displaced: Vec<Displacement>,
+        dead: Vec<(HostId, Incarnation)>,
     },
     /// Remove exactly this row, if it is still there: its gateway said "not here".
     Evict {

@@ -29,7 +29,7 @@ fn polled(from: u64, events: Vec<SessionEvent>) -> Wire {
 }
 
 fn applied(next: u64) -> Wire {
-    Wire::Applied { partition: 0, next, displaced: vec![] }
+    Wire::Applied { partition: 0, next, displaced: vec![], dead: vec![] }
 }
 
 #[test]
@@ -40,7 +40,7 @@ fn it_commits_only_what_the_registry_has_applied() {
     t.receives(EVENT_LOG, polled(0, events));
     t.beat("the gateway of a session that lost is told, and waiting rows are woken");
     let displaced = vec![Displacement { loser: old, winner: 2 }];
-    t.receives(REGISTRY, Wire::Applied { partition: 0, next: 2, displaced });
+    t.receives(REGISTRY, Wire::Applied { partition: 0, next: 2, displaced, dead: vec![] });
     t.receives(EVENT_LOG, Wire::Committed { partition: 0, next: 2 });
     t.beat("the controlled rate: one batch per interval").pass(CONSUMER_POLL);
     golden!(t);

@@ -149,7 +149,7 @@ impl Pipeline {
             }
             (REGISTRY, Wire::Apply { partition, next, events }) => {
                 self.applied.extend(events.iter().map(|event| event.session().epoch));
-                let answer = Wire::Applied { partition, next, displaced: vec![] };
+                let answer = Wire::Applied { partition, next, displaced: vec![], dead: vec![] };
                 self.wires.push((REGISTRY, CONSUMER, answer));
                 return;
             }
