@@ -68,7 +68,9 @@ impl Role for Consumer {
             Event::Received { wire: Wire::Polled { partition, from, events }, .. } => {
                 self.polled(now, partition, from, events, out)
             }
-            Event::Received { wire: Wire::Applied { partition, next, displaced, dead }, .. } => {
+            Event::Received {
+                wire: Wire::Applied { partition, next, displaced, dead }, ..
+            } => {
                 let stage = &mut self.partitions[partition as usize];
                 let Stage::Applying { next: awaited, events } = stage else { return };
                 if *awaited != next {
