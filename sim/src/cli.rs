@@ -146,8 +146,19 @@ fn stopwatch() -> std::time::Instant {
 /// `RUST_LOG` chooses what is logged: `info` what roles note, `debug` also what happens to them,
 /// `trace` also what they do. Without it nothing is, and the hot path does not pay for it.
 fn log_to_standard_error() {
+    use std::error::Error;
     use tracing_subscriber::EnvFilter;
-    let Ok(filter) = EnvFilter::try_from_default_env() else { return };
+    use tracing_subscriber::filter::ParseError;
+    let filter = match EnvFilter::try_from_default_env() {
+        Ok(filter) => filter,
+        Err(refused) => {
+            // Not set is the usual case; set and not understood is worth a word.
+            if refused.source().is_some_and(|cause| cause.is::<ParseError>()) {
+                terminal::mention(&format!("RUST_LOG is ignored: {refused}"));
+            }
+            return;
+        }
+    };
     // A run's shell has spans of its own, which would stand in every line.
     let filter = filter.add_directive("madsim=off".parse().expect("it is a directive"));
     tracing_subscriber::fmt()

@@ -52,6 +52,9 @@ fn default_on() -> Share {
     Share(600_000)
 }
 
+/// Most faults that are drawn, on average: a plan is a file that somebody may want to read.
+const DRAWN_MAX: u64 = 100_000;
+
 /// A drawn fault's time on a host, for the atlas.
 struct Busy {
     hosts: Vec<HostId>,
@@ -66,6 +69,9 @@ pub fn write(spec: &NemesisSpec, seed: Seed, plan: &mut Plan) -> Result<(), Impo
     };
     if spec.every.nanos() == 0 {
         return refuse("every", "faults without a pause between them", "write a time above 0");
+    }
+    if plan.duration.nanos() / spec.every.nanos() > DRAWN_MAX {
+        return refuse("every", "draws too many faults for this duration", "write a longer time");
     }
     if spec.lasts[0] > spec.lasts[1] {
         return refuse("lasts", "the shortest is longer than the longest", "swap them");
