@@ -97,6 +97,8 @@ pub struct Client {
     epoch: u32,
     /// Failed attempts since the last welcome.
     attempt: u32,
+    /// A heartbeat on this connection waits for its answer.
+    unanswered: bool,
     /// Number of the last message.
     counter: u32,
     outbox: VecDeque<Outgoing>,
@@ -115,6 +117,7 @@ impl Client {
             link: Link::Waiting,
             epoch: 0,
             attempt: 0,
+            unanswered: false,
             counter: 0,
             outbox: VecDeque::new(),
             inboxes: BTreeMap::new(),
@@ -312,6 +315,7 @@ impl Client {
     fn forget_connection(&mut self, out: &mut Outbox) {
         out.cancel_timer(Timer::Heartbeat);
         out.cancel_timer(Timer::HeartbeatLimit);
+        self.unanswered = false;
         for outgoing in &mut self.outbox {
             if std::mem::take(&mut outgoing.written) {
                 out.cancel_timer(Timer::Resend(outgoing.message.conversation));
@@ -346,7 +350,10 @@ impl Client {
         let Link::Live { conn } = self.link else { return };
         out.write(conn, Frame::Heartbeat);
         out.set_timer(Timer::Heartbeat, self.config.timing.heartbeat);
-        out.set_timer(Timer::HeartbeatLimit, self.config.timing.heartbeat_wait);
+        // The limit belongs to the first heartbeat without an answer; later ones do not extend it.
+        if !std::mem::replace(&mut self.unanswered, true) {
+            out.set_timer(Timer::HeartbeatLimit, self.config.timing.heartbeat_wait);
+        }
     }
 
     /// Asks for everything from last + 1 on, in every conversation.
@@ -434,12 +441,18 @@ impl Client {
 impl Client {
     fn arrived(&mut self, frame: Frame, out: &mut Outbox) {
         match frame {
-            Frame::HeartbeatAck => out.cancel_timer(Timer::HeartbeatLimit),
+            Frame::HeartbeatAck => {
+                self.unanswered = false;
+                out.cancel_timer(Timer::HeartbeatLimit);
+            }
             Frame::Outcome { id, outcome } => self.answered(id, outcome, out),
             Frame::Deliver { conversation, entries, head } => {
                 let inbox = self.inboxes.entry(conversation).or_default();
-                inbox.fetching = false;
-                out.cancel_timer(Timer::Refetch(conversation));
+                // Only what fills the hole answers the question; anything else crossed it.
+                let fills = entries.iter().any(|entry| entry.stamp.seq == inbox.next);
+                if fills && std::mem::take(&mut inbox.fetching) {
+                    out.cancel_timer(Timer::Refetch(conversation));
+                }
                 self.take(conversation, entries, head, out);
             }
             Frame::Behind { heads } => {
@@ -507,7 +520,9 @@ impl Client {
     fn fetch_missing(&mut self, conversation: ConversationId, out: &mut Outbox) {
         let Link::Live { conn } = self.link else { return };
         let Some(inbox) = self.inboxes.get_mut(&conversation) else { return };
-        if inbox.next > inbox.head || inbox.fetching {
+        // What is on its way to the disk would only be sent again.
+        let storing = inbox.held_up_to() < inbox.next;
+        if inbox.next > inbox.head || inbox.fetching || storing {
             return;
         }
         inbox.fetching = true;
@@ -562,6 +577,7 @@ impl Client {
         if let Link::Live { conn } = self.link {
             for (conversation, upto) in acknowledge {
                 out.write(conn, Frame::Ack { conversation, upto });
+                self.fetch_missing(conversation, out);
             }
         }
     }

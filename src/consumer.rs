@@ -65,8 +65,8 @@ impl Role for Consumer {
             }),
             // Nothing new, or no answer: ask (again) whatever this stage asks.
             Event::Fired(Timer::Retry(partition)) => self.ask(partition, out),
-            Event::Received { wire: Wire::Polled { partition, from, events }, .. } => {
-                self.polled(now, partition, from, events, out)
+            Event::Received { wire: Wire::Polled { partition, from, events, end }, .. } => {
+                self.polled(now, partition, from, events, end, out)
             }
             Event::Received {
                 wire: Wire::Applied { partition, next, displaced, dead }, ..
@@ -93,7 +93,8 @@ impl Role for Consumer {
             }
             Event::Received { wire: Wire::Committed { partition, next }, .. } => {
                 let stage = &mut self.partitions[partition as usize];
-                if *stage == (Stage::Committing { next }) {
+                // The group may have committed more already, in this consumer's earlier life.
+                if matches!(stage, Stage::Committing { next: ours } if *ours <= next) {
                     *stage = Stage::Polling { from: Some(next) };
                     // The controlled rate: one batch per poll interval.
                     out.set_timer(Timer::Retry(partition), limits::CONSUMER_POLL);
@@ -133,6 +134,7 @@ impl Consumer {
         partition: u32,
         from: u64,
         mut events: Vec<SessionEvent>,
+        end: u64,
         out: &mut Outbox,
     ) {
         let stage = &mut self.partitions[partition as usize];
@@ -140,7 +142,7 @@ impl Consumer {
             Stage::Polling { from: asked } if asked.is_none_or(|asked| asked == from) => {}
             _ => return, // The answer to an earlier try.
         }
-        let next = self.ripe(now.mono, partition, from + events.len() as u64);
+        let next = self.ripe(now.mono, partition, end).min(from + events.len() as u64);
         events.truncate(next.saturating_sub(from) as usize);
         if events.is_empty() {
             self.partitions[partition as usize] = Stage::Polling { from: Some(from) };

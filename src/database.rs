@@ -44,6 +44,8 @@ struct Row {
     since: Instant,
     attempts: u32,
     lease: Option<Term>,
+    /// The device became reachable while the row was leased: the holder may have looked too early.
+    woken: bool,
     /// When the row may be claimed: the end of its lease, or of its wait.
     due: Instant,
 }
@@ -244,7 +246,10 @@ impl Database {
         if self.rows.contains_key(&key) {
             return false;
         }
-        self.rows.insert(key, Row { next, since: now, attempts: 0, lease: None, due: now });
+        self.rows.insert(
+            key,
+            Row { next, since: now, attempts: 0, lease: None, woken: false, due: now },
+        );
         self.due.insert((now, key));
         true
     }
@@ -266,7 +271,8 @@ impl Database {
         let row = self.rows.get_mut(&key).expect("a leased row is released");
         row.lease = None;
         row.attempts += 1;
-        self.set_due(key, now.mono + retry_after);
+        let wait = if std::mem::take(&mut row.woken) { Duration::ZERO } else { retry_after };
+        self.set_due(key, now.mono + wait);
     }
 
     fn set_due(&mut self, key: Key, due: Instant) {
@@ -353,8 +359,11 @@ impl Database {
 
     fn wake(&mut self, now: Now, device: DeviceId) {
         for key in self.rows_of(device) {
-            if self.rows[&key].lease.is_none() {
+            let row = self.rows.get_mut(&key).expect("listed");
+            if row.lease.is_none() {
                 self.set_due(key, now.mono);
+            } else {
+                row.woken = true;
             }
         }
     }

@@ -129,7 +129,7 @@ impl EventLog {
             let end = (from + u64::from(most)).min(*durable);
             let events = events[from as usize..end as usize].to_vec();
             *waiting = None;
-            out.send(who, Wire::Polled { partition, from, events });
+            out.send(who, Wire::Polled { partition, from, events, end: *durable });
         }
     }
 

@@ -200,7 +200,10 @@ impl Role for Gateway {
             }
             Event::Received { wire: Wire::Published { .. }, .. } => {} // Of an earlier try.
             Event::Fired(Timer::Republish) => self.repeat(out),
-            Event::Received { wire: Wire::Swept { .. }, .. } => self.unswept = false,
+            // An answer to an earlier sweep does not end this incarnation's.
+            Event::Received { wire: Wire::Swept { upto, .. }, .. } => {
+                self.unswept &= upto.0 + 1 != self.incarnation.0
+            }
             Event::Received { wire: Wire::Displace(Displacement { loser, winner }), .. } => {
                 if let Some(conn) = self.connection_of(loser) {
                     out.write(conn, Frame::Displaced { winner });

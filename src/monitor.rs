@@ -26,6 +26,8 @@ pub struct Config {
 struct Sight {
     at: Instant,
     incarnation: Incarnation,
+    /// Probes since that have found no answer yet.
+    unanswered: u32,
 }
 
 #[derive(Clone, Debug)]
@@ -46,14 +48,17 @@ impl Role for Monitor {
         match event {
             Event::Booted | Event::Fired(Timer::Probe) => {
                 self.nonce += 1;
+                self.speak_up(now, out);
                 for gateway in &self.config.directory.gateways {
                     out.send(*gateway, Wire::Ping { nonce: self.nonce });
+                    if let Some(sight) = self.seen.get_mut(gateway) {
+                        sight.unanswered += 1;
+                    }
                 }
-                self.speak_up(now, out);
                 out.set_timer(Timer::Probe, self.config.timing.probe);
             }
             Event::Received { from, wire: Wire::Pong { incarnation, .. } } => {
-                let sight = Sight { at: now.mono, incarnation };
+                let sight = Sight { at: now.mono, incarnation, unanswered: 0 };
                 let earlier = self.seen.insert(from, sight);
                 // Answers overtake each other; an incarnation never goes back.
                 if let Some(earlier) = earlier.filter(|earlier| earlier.incarnation > incarnation) {
@@ -69,9 +74,12 @@ impl Role for Monitor {
 
 impl Monitor {
     fn speak_up(&self, now: Now, out: &mut Outbox) {
-        for (gateway, Sight { at, incarnation }) in &self.seen {
-            let silent_for = now.mono.since(*at);
-            if silent_for >= self.config.timing.probe * limits::SUSPECT_PROBES {
+        let probe = self.config.timing.probe;
+        for (gateway, Sight { at, incarnation, unanswered }) in &self.seen {
+            // A monitor that did not run for a while did not ask either: only silence after a
+            // question is evidence.
+            let silent_for = now.mono.since(*at).min(probe * (*unanswered + 1));
+            if silent_for >= probe * limits::SUSPECT_PROBES {
                 let (gateway, incarnation) = (*gateway, *incarnation);
                 out.send(
                     self.config.directory.cleaner,

@@ -263,6 +263,8 @@ pub enum Wire {
         partition: u32,
         from: u64,
         events: Vec<SessionEvent>,
+        /// Where the durable entries end: how far the asker is behind.
+        end: u64,
     },
     /// Everything before `next` has been applied.
     Commit {

@@ -491,6 +491,11 @@ impl Plan {
                 return Err(Impossible::new(place!["timing", name], what, "give it some time"));
             }
         }
+        if silence <= heartbeat {
+            let what = "silence is over before the next heartbeat: healthy devices are cut off";
+            let help = "write it above timing.heartbeat, with some slack";
+            return Err(Impossible::new(place!["timing", "silence"], what, help));
+        }
         if offline < online {
             let what = "offline is earlier than online ends";
             let help = "offline is the longer silence: write it above online";

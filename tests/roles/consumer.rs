@@ -4,7 +4,7 @@ use crate::cast::*;
 use crate::script::{Script, golden};
 use courier::consumer::{Config, Consumer};
 use courier::limits::{CONSUMER_BATCH, CONSUMER_POLL, LOG_PARTITIONS, RETRY_STORE};
-use courier::node::Timer;
+use courier::node::{Action, Timer};
 use courier::timing::Timing;
 use courier::wire::{Displacement, SessionEvent, Wire};
 use std::sync::Arc;
@@ -25,7 +25,7 @@ fn consumer(timing: Timing) -> Script<Consumer> {
 }
 
 fn polled(from: u64, events: Vec<SessionEvent>) -> Wire {
-    Wire::Polled { partition: 0, from, events }
+    Wire::Polled { partition: 0, from, end: from + events.len() as u64, events }
 }
 
 fn applied(next: u64) -> Wire {
@@ -99,4 +99,17 @@ fn a_new_consumer_asks_for_the_groups_own_place() {
     let mut t = Script::new(CONSUMER, Consumer::boot(config)).without(&["Retry"]);
     t.boots();
     golden!(t);
+}
+
+#[test]
+fn a_group_that_has_committed_more_already_does_not_stall_it() {
+    // A late answer to its earlier life's poll took it back before what the group has committed.
+    let mut t = consumer(Timing::default()).untold();
+    t.receives(EVENT_LOG, polled(10, vec![SessionEvent::Opened(session(2, 1, 1))]));
+    t.receives(REGISTRY, applied(11));
+    t.receives(EVENT_LOG, Wire::Committed { partition: 0, next: 20 });
+    let before = t.done.len();
+    t.pass(CONSUMER_POLL);
+    let polls = |action: &Action| matches!(action, Action::Send { wire: Wire::Poll { .. }, .. });
+    assert!(t.done[before..].iter().any(polls), "it commits for ever: {:?}", t.last);
 }

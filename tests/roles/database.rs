@@ -247,3 +247,18 @@ fn a_settlement_below_the_cursor_does_not_take_it_back() {
         }
     }
 }
+
+#[test]
+fn a_device_that_registers_during_an_attempt_is_attempted_again_at_once() {
+    // The holder asked the registry a moment too early, and gives the row back for long.
+    let mut t = holding(1).untold();
+    t.receives(CONSUMER, Wire::Wake { devices: vec![u(2)] });
+    let (device, conversation, retry_after) = (u(2), pair(1, 2), Duration::from_secs(900));
+    t.receives(app(1), Wire::Release { device, conversation, term: term(1), retry_after });
+    t.receives(app(1), CLAIM);
+    let claimed = |action: &Action| match action {
+        Action::Send { wire: Wire::Claimed { claims }, .. } => claims.len() == 1,
+        _ => false,
+    };
+    assert!(t.last.iter().any(claimed), "a woken row waits: {:?}", t.last);
+}

@@ -350,3 +350,17 @@ fn a_session_is_announced_once_per_period() {
     let times = batches.len() as u32;
     assert!((PERIODS - 1..=PERIODS + 1).contains(&times), "{times} times in {PERIODS} periods");
 }
+
+#[test]
+fn an_answer_to_an_earlier_sweep_does_not_end_this_ones() {
+    let mut t = serving().untold();
+    let swept = || Wire::Swept { gateway: server(1), upto: Incarnation(1), rows: 0 };
+    t.receives(CLEANER, Wire::DeclaredDead { incarnation: Incarnation(1) }).synced();
+    t.receives(REGISTRY, swept());
+    t.receives(CLEANER, Wire::DeclaredDead { incarnation: Incarnation(2) }).synced();
+    t.receives(REGISTRY, swept());
+    let before = t.done.len();
+    t.pass(RETRY_STORE);
+    let sweeps = |action: &Action| matches!(action, Action::Send { wire: Wire::Sweep { .. }, .. });
+    assert!(t.done[before..].iter().any(sweeps), "incarnation 2 is never swept");
+}

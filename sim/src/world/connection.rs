@@ -155,12 +155,14 @@ impl Connections {
         });
     }
 
-    /// The ends that `host` has in the connections of `opener`, whose list this is.
+    /// The ends that `host` has in the connections of `opener`, whose list this is: open ones, and
+    /// ends that their process has closed while the kernel still holds what they sent.
     pub fn ends_at(&self, opener: HostId, host: HostId, ends: &mut Vec<(ConnId, Side)>) {
         for connection in &self.list {
             let conn = ConnId { opener, number: connection.number };
             for side in [Side::Opener, Side::Acceptor] {
-                if connection.is_open(side) && connection.route(conn, side).0 == host {
+                let there = connection.is_open(side) || connection.is_blocked(side);
+                if there && connection.route(conn, side).0 == host {
                     ends.push((conn, side));
                 }
             }

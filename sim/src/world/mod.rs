@@ -642,11 +642,13 @@ impl<C: Crew> World<C> {
             found.connections.ends_at(HostId(opener as u32), host, &mut ends);
         }
         for (conn, side) in ends {
-            if tell {
+            if !tell {
+                self.host_mut(conn.opener).connections.drop_end(conn, side);
+            } else if self.end_is_open(conn, side) {
                 self.draws += 1;
                 self.transmit(conn, side, Segment::Rst);
+                self.host_mut(conn.opener).connections.drop_end(conn, side);
             }
-            self.host_mut(conn.opener).connections.drop_end(conn, side);
         }
     }
 }
