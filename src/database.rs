@@ -381,7 +381,8 @@ impl Database {
 impl Database {
     /// Until its boot number is durable the database grants no lease.
     fn serving(&self) -> bool {
-        !self.awaiting.iter().any(|(_, durable)| matches!(durable, Durable::Booted))
+        // It is the first record of a boot, so it waits at the front or not at all.
+        !matches!(self.awaiting.front(), Some((_, Durable::Booted)))
     }
 
     fn durable_head(&self, conversation: ConversationId) -> u64 {

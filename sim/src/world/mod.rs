@@ -219,11 +219,6 @@ impl<C: Crew> World<C> {
     pub fn records(&self, host: HostId) -> &[Record] {
         self.host(host).platter.records()
     }
-
-    /// Whether a host's process runs and is not paused.
-    pub fn is_up(&self, host: HostId) -> bool {
-        self.host(host).process == Process::Up
-    }
 }
 
 // Verbs: what a plan can do to a host.
