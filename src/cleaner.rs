@@ -5,6 +5,7 @@
 //! and tells the gateway, should it come back, that it was held for dead: a paused server would
 //! otherwise keep connections that nobody can reach. It never looks at a device.
 
+use crate::design::Design;
 use crate::directory::Directory;
 use crate::id::{HostId, Incarnation};
 use crate::limits;
@@ -22,6 +23,7 @@ use std::time::Duration;
 pub struct Config {
     pub directory: Arc<Directory>,
     pub timing: Arc<Timing>,
+    pub design: Design,
 }
 
 /// What one observer said last.

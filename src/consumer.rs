@@ -4,6 +4,7 @@
 //! what changed, and commits only after that. Applying is idempotent and by epoch, so reading a
 //! batch twice changes nothing. It never judges an event, and keeps no position of its own.
 
+use crate::design::Design;
 use crate::directory::Directory;
 use crate::id::DeviceId;
 use crate::limits;
@@ -20,6 +21,7 @@ use std::sync::Arc;
 pub struct Config {
     pub directory: Arc<Directory>,
     pub timing: Arc<Timing>,
+    pub design: Design,
 }
 
 /// Where the consumer stands with one partition.

@@ -5,6 +5,7 @@
 //! numbers have no holes. Nothing leaves before it is durable: neither an answer nor a claim nor a
 //! page. It never talks to a device and never decides where one is.
 
+use crate::design::Design;
 use crate::directory::Directory;
 use crate::disk::{Disk, Record};
 use crate::id::{ConversationId, DeviceId, HostId, Incarnation, MessageId, Session, Stamp, Term};
@@ -21,6 +22,7 @@ use std::time::Duration;
 #[derive(Clone, Debug)]
 pub struct Config {
     pub directory: Arc<Directory>,
+    pub design: Design,
 }
 
 /// A conversation's messages; the one with sequence number n is at n - 1.
@@ -62,6 +64,7 @@ enum Durable {
 
 #[derive(Clone, Debug)]
 pub struct Database {
+    design: Design,
     directory: Arc<Directory>,
     boot: Incarnation,
     leases: u32,
@@ -80,6 +83,7 @@ pub struct Database {
 impl Database {
     pub fn boot(config: Config, disk: &Disk) -> Self {
         let mut database = Self {
+            design: config.design,
             directory: config.directory,
             boot: Incarnation(1),
             leases: 0,

@@ -6,22 +6,22 @@
 //! so. It never writes the registry, and never keeps a message: what is not acknowledged is the
 //! database's to deliver again.
 
+mod messages;
+mod registration;
+mod sessions;
+
+use crate::design::Design;
 use crate::directory::Directory;
 use crate::disk::{Disk, Record};
 use crate::frame::Frame;
-use crate::id::{
-    BatchId, ConnId, ConversationId, DeviceId, HostId, Incarnation, Session, Stamp, Term,
-};
+use crate::id::{ConnId, ConversationId, DeviceId, HostId, Incarnation, Session, Stamp, Term};
 use crate::limits;
 use crate::node::{Event, Outbox, Role, Timer};
 use crate::note::{Note, SessionEnd};
 use crate::time::{Instant, Now};
 use crate::timing::Timing;
-use crate::wire::{
-    Displacement, Entry, Message, OfferOutcome, Rejection, SendOutcome, SessionEvent, Wire,
-};
+use crate::wire::{Displacement, SessionEvent, Wire};
 use std::collections::{BTreeMap, VecDeque};
-use std::ops::Bound;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -31,6 +31,7 @@ pub struct Config {
     pub host: HostId,
     pub directory: Arc<Directory>,
     pub timing: Arc<Timing>,
+    pub design: Design,
 }
 
 /// Messages written to a device and not yet acknowledged by it.
@@ -268,226 +269,5 @@ impl Gateway {
         }
         self.incarnation.0 += 1;
         self.begin_incarnation(out);
-    }
-}
-
-// Connections.
-impl Gateway {
-    fn may_accept(&self) -> bool {
-        self.serving && self.connections.len() < limits::CONNECTIONS_MAX
-    }
-
-    fn connection_of(&self, session: Session) -> Option<ConnId> {
-        let conn = *self.devices.get(&session.device)?;
-        (self.connections[&conn].session == Some(session)).then_some(conn)
-    }
-
-    fn greet(&mut self, conn: ConnId, device: DeviceId, epoch: u32, out: &mut Outbox) {
-        let held = self.devices.get(&device).copied();
-        let held_epoch =
-            held.and_then(|old| self.connections[&old].session).map_or(0, |old| old.epoch);
-        if held_epoch >= epoch {
-            // A hello that was overtaken by a later connection of the same device.
-            out.write(conn, Frame::Displaced { winner: held_epoch });
-            self.connections.remove(&conn);
-            out.close(conn);
-            return;
-        }
-        if let Some(old) = held {
-            out.write(old, Frame::Displaced { winner: epoch });
-            self.end_session(old, SessionEnd::Displaced, out);
-            out.close(old);
-        }
-        let gateway = self.config.host;
-        let session = Session { device, epoch, gateway, incarnation: self.incarnation };
-        self.connections.get_mut(&conn).expect("it just spoke").session = Some(session);
-        self.devices.insert(device, conn);
-        self.beat(session, out);
-        out.write(conn, Frame::Welcome { epoch, incarnation: self.incarnation });
-        self.tell(SessionEvent::Opened(session), out);
-    }
-
-    /// Forgets a connection and tells the log, once.
-    fn end_session(&mut self, conn: ConnId, cause: SessionEnd, out: &mut Outbox) {
-        let Some(connection) = self.connections.remove(&conn) else { return };
-        let Some(session) = connection.session else { return };
-        if self.devices.get(&session.device) == Some(&conn) {
-            self.devices.remove(&session.device);
-        }
-        out.note(Note::SessionEnded { session, cause });
-        self.tell(SessionEvent::Closed(session), out);
-    }
-
-    fn close_silent(&mut self, now: Now, out: &mut Outbox) {
-        let silence = self.config.timing.silence;
-        let silent =
-            self.connections.iter().filter(|(_, c)| now.mono.since(c.last_heard) > silence);
-        for conn in silent.map(|(conn, _)| *conn).collect::<Vec<_>>() {
-            self.end_session(conn, SessionEnd::Silence, out);
-            out.close(conn);
-        }
-        out.set_timer(Timer::Silence, silence / SILENCE_CHECKS);
-    }
-}
-
-// Messages.
-impl Gateway {
-    fn route(&mut self, now: Now, session: Session, message: Message, out: &mut Outbox) {
-        if message.body.len() > limits::BODY_BYTES_MAX {
-            let outcome = SendOutcome::Rejected(Rejection::TooLarge);
-            if let Some(conn) = self.connection_of(session) {
-                out.write(conn, Frame::Outcome { id: message.id, outcome });
-            }
-            return;
-        }
-        self.avoided.retain(|_, until| *until > now.mono);
-        let routers = &self.config.directory.routers;
-        let candidates = (1..=routers.len()).map(|step| (self.router + step) % routers.len());
-        let Some(chosen) =
-            candidates.into_iter().find(|at| !self.avoided.contains_key(&routers[*at]))
-        else {
-            // All refused a moment ago. The device sends it again.
-            out.note(Note::RouteDropped { id: message.id });
-            return;
-        };
-        self.router = chosen;
-        out.send(routers[chosen], Wire::Route { session, message });
-    }
-
-    fn offer(
-        &mut self,
-        from: HostId,
-        session: Session,
-        conversation: ConversationId,
-        term: Term,
-        entries: Vec<Entry>,
-        out: &mut Outbox,
-    ) {
-        let answer = |outcome| Wire::Offered { session, conversation, term, outcome };
-        let Some(conn) = self.connection_of(session) else {
-            out.note(Note::OfferFenced { device: session.device, epoch: session.epoch });
-            out.send(from, answer(OfferOutcome::NotHere));
-            return;
-        };
-        let connection = self.connections.get_mut(&conn).expect("devices have connections");
-        let same = |offer: &Offer| offer.conversation == conversation;
-        if connection.offers.iter().any(|offer| same(offer) && offer.term > term) {
-            return; // Overtaken by a later attempt at the same row, whose holder is answered.
-        }
-        connection.offers.retain(|offer| !same(offer));
-        let unacknowledged: usize = connection.offers.iter().map(|offer| offer.entries).sum();
-        if unacknowledged + entries.len() > limits::UNACKED_MESSAGES_MAX {
-            out.note(Note::OfferBusy { device: session.device });
-            out.send(from, answer(OfferOutcome::Busy));
-            return;
-        }
-        let upto = entries.last().expect("a claim is never empty").stamp;
-        let entries_len = entries.len();
-        connection.offers.push(Offer { from, conversation, term, upto, entries: entries_len });
-        out.write(conn, Frame::Deliver { conversation, entries, head: upto.seq });
-    }
-
-    fn acknowledge(
-        &mut self,
-        conn: ConnId,
-        session: Session,
-        conversation: ConversationId,
-        upto: Stamp,
-        out: &mut Outbox,
-    ) {
-        let connection = self.connections.get_mut(&conn).expect("it just spoke");
-        let covered = |offer: &Offer| offer.conversation == conversation && offer.upto <= upto;
-        match connection.offers.iter().position(covered) {
-            Some(at) => {
-                let Offer { from, term, .. } = connection.offers.remove(at);
-                let outcome = OfferOutcome::Acknowledged(upto);
-                out.send(from, Wire::Offered { session, conversation, term, outcome });
-            }
-            // It caught up by itself.
-            None => out.send(
-                self.config.directory.database,
-                Wire::Advance { device: session.device, conversation, upto },
-            ),
-        }
-    }
-}
-
-// Registration and reports.
-impl Gateway {
-    fn tell(&mut self, event: SessionEvent, out: &mut Outbox) {
-        if self.unpublished.len() == limits::UNPUBLISHED_EVENTS_MAX {
-            // What is on its way stays; the oldest of the rest goes.
-            self.unpublished.remove(self.publishing);
-        }
-        self.unpublished.push_back(event);
-        if self.publishing == 0 {
-            self.publish(out);
-        }
-    }
-
-    fn batch(&self) -> BatchId {
-        BatchId { incarnation: self.incarnation, number: self.batch }
-    }
-
-    fn publish(&mut self, out: &mut Outbox) {
-        if self.unpublished.is_empty() {
-            return;
-        }
-        self.batch += 1;
-        self.publishing = self.unpublished.len().min(limits::PUBLISH_EVENTS_MAX);
-        self.repeat(out);
-    }
-
-    /// Says again whatever has not been acknowledged: the batch, the sweep of its own leftovers.
-    fn repeat(&mut self, out: &mut Outbox) {
-        if self.publishing > 0 {
-            let events = self.unpublished.iter().take(self.publishing).copied().collect();
-            let batch = self.batch();
-            out.send(self.config.directory.event_log, Wire::Publish { batch, events });
-        }
-        if self.unswept {
-            let upto = Incarnation(self.incarnation.0 - 1);
-            let gateway = self.config.host;
-            out.send(self.config.directory.registry, Wire::Sweep { gateway, upto });
-        }
-        if self.publishing > 0 || self.unswept {
-            out.set_timer(Timer::Republish, limits::RETRY_STORE);
-        }
-    }
-
-    /// Announces the next few live sessions again: what the registry lost comes back, at a rate.
-    fn announce(&mut self, out: &mut Outbox) {
-        let looks = (limits::ANNOUNCE_PERIOD.as_secs() / limits::REPORT_EVERY.as_secs()) as usize;
-        let count = self.devices.len().div_ceil(looks);
-        let after = self.announced.map_or(Bound::Unbounded, Bound::Excluded);
-        let rest = self.devices.range((after, Bound::Unbounded));
-        // At the end, go on with the first.
-        let next: Vec<_> =
-            rest.chain(&self.devices).take(count).map(|(device, conn)| (*device, *conn)).collect();
-        for (device, conn) in next {
-            self.announced = Some(device);
-            if let Some(session) = self.connections[&conn].session {
-                self.tell(SessionEvent::Opened(session), out);
-            }
-        }
-        // With few sessions, one at a time and seldom.
-        let looks = self.devices.len().clamp(1, looks) as u32;
-        out.set_timer(Timer::Announce, limits::ANNOUNCE_PERIOD / looks);
-    }
-
-    fn beat(&mut self, session: Session, out: &mut Outbox) {
-        if self.beaten.is_empty() {
-            out.set_timer(Timer::Report, limits::REPORT_EVERY);
-        }
-        self.beaten.push(session);
-    }
-
-    /// Passes the heartbeats on: to presence, and to the database as the question whether any of
-    /// these devices is behind without knowing.
-    fn report(&mut self, out: &mut Outbox) {
-        let sessions = std::mem::take(&mut self.beaten);
-        let devices = sessions.iter().map(|session| session.device).collect();
-        out.send(self.config.directory.presence, Wire::Seen { devices });
-        out.send(self.config.directory.database, Wire::Heads { sessions });
     }
 }

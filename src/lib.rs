@@ -15,6 +15,7 @@ pub mod client;
 pub mod consumer;
 pub mod database;
 pub mod delivery;
+pub mod design;
 pub mod directory;
 pub mod disk;
 pub mod event_log;

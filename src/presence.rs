@@ -5,6 +5,7 @@
 //! away, never as a flap. It never talks to a device and keeps nothing on a disk: after a restart
 //! it knows nobody until they beat.
 
+use crate::design::Design;
 use crate::id::UserId;
 use crate::limits;
 use crate::node::{Event, Outbox, Role, Timer};
@@ -19,6 +20,7 @@ use std::sync::Arc;
 #[derive(Clone, Debug)]
 pub struct Config {
     pub timing: Arc<Timing>,
+    pub design: Design,
 }
 
 #[derive(Clone, Copy, Debug)]

@@ -6,6 +6,7 @@
 //! wins, and a removal names exactly the row it removes. Its disk is synced once a second, so a
 //! crash may lose the last second; re-announcing brings that back.
 
+use crate::design::Design;
 use crate::disk::{Disk, Record};
 use crate::id::{DeviceId, HostId, Incarnation, Session};
 use crate::limits;
@@ -14,6 +15,12 @@ use crate::note::{Note, Removal};
 use crate::time::Now;
 use crate::wire::{Displacement, SessionEvent, Wire};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+/// What a registry is told at boot.
+#[derive(Clone, Debug)]
+pub struct Config {
+    pub design: Design,
+}
 
 /// What is known of a device's connection.
 #[derive(Clone, Copy, Debug)]
@@ -35,6 +42,7 @@ enum State {
 
 #[derive(Clone, Debug)]
 pub struct Registry {
+    design: Design,
     rows: BTreeMap<DeviceId, Row>,
     /// Incarnations up to these own nothing any more.
     swept: BTreeMap<HostId, Incarnation>,
@@ -47,8 +55,9 @@ pub struct Registry {
 }
 
 impl Registry {
-    pub fn boot(disk: &Disk) -> Self {
+    pub fn boot(config: Config, disk: &Disk) -> Self {
         let mut registry = Self {
+            design: config.design,
             rows: BTreeMap::new(),
             swept: BTreeMap::new(),
             flushing: false,

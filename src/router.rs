@@ -5,6 +5,7 @@
 //! was doing when it dies is a leased row that comes due, or a send that its device repeats.
 
 use crate::delivery::Deliveries;
+use crate::design::Design;
 use crate::directory::Directory;
 use crate::id::{HostId, MessageId, Session};
 use crate::limits;
@@ -21,6 +22,7 @@ pub struct Config {
     pub directory: Arc<Directory>,
     /// One number drawn by the shell, for jittered waits.
     pub entropy: u64,
+    pub design: Design,
 }
 
 /// Who waits for the answer to a send.

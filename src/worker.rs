@@ -5,6 +5,7 @@
 //! lease on a row is all the state that survives it.
 
 use crate::delivery::Deliveries;
+use crate::design::Design;
 use crate::directory::Directory;
 use crate::limits;
 use crate::node::{Event, Outbox, Role, Timer};
@@ -18,6 +19,7 @@ pub struct Config {
     pub directory: Arc<Directory>,
     /// One number drawn by the shell, for jittered waits.
     pub entropy: u64,
+    pub design: Design,
 }
 
 #[derive(Clone, Debug)]

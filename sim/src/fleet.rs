@@ -4,6 +4,7 @@
 //! what it got.
 
 use crate::cast::{Cast, Part};
+use crate::plan::Plan;
 use crate::seed::{Seed, Stream};
 use crate::world::Crew;
 use courier::balancer::{self, Balance, Balancer};
@@ -11,6 +12,7 @@ use courier::cleaner::{self, Cleaner};
 use courier::client::{self, Client};
 use courier::consumer::{self, Consumer};
 use courier::database::{self, Database};
+use courier::design::Design;
 use courier::disk::Disk;
 use courier::event_log::EventLog;
 use courier::gateway::{self, Gateway};
@@ -18,7 +20,7 @@ use courier::id::HostId;
 use courier::monitor::{self, Monitor};
 use courier::node::{Event, Outbox, Role};
 use courier::presence::{self, Presence};
-use courier::registry::Registry;
+use courier::registry::{self, Registry};
 use courier::router::{self, Router};
 use courier::time::Now;
 use courier::timing::Timing;
@@ -67,14 +69,22 @@ impl Role for Member {
 pub struct Fleet {
     pub cast: Arc<Cast>,
     pub timing: Arc<Timing>,
+    pub design: Design,
     pub balance: Balance,
     /// Each boot of each host gets one number of entropy from here.
     pub entropy: Stream,
 }
 
 impl Fleet {
-    pub fn new(cast: Arc<Cast>, timing: Timing, balance: Balance, seed: Seed) -> Self {
-        Self { cast, timing: Arc::new(timing), balance, entropy: seed.stream("fleet.entropy") }
+    /// The fleet that a plan describes.
+    pub fn of(plan: &Plan, cast: Arc<Cast>) -> Self {
+        Self {
+            cast,
+            timing: Arc::new(plan.timing.clone()),
+            design: plan.design,
+            balance: plan.fleet.balance,
+            entropy: Seed(plan.seed).stream("fleet.entropy"),
+        }
     }
 }
 
@@ -84,42 +94,53 @@ impl Crew for Fleet {
     fn boot(&self, host: HostId, disk: &Disk, boots: u32) -> Member {
         let directory = self.cast.directory.clone();
         let timing = self.timing.clone();
+        let design = self.design;
         let entropy = self.entropy.draw(u64::from(host.0), u64::from(boots));
         match self.cast.part(host) {
             Part::Client(device) => {
-                let config = client::Config { host, device, entropy, directory, timing };
+                let config = client::Config { host, device, entropy, directory, timing, design };
                 Member::Client(Client::boot(config, disk))
             }
             Part::Balancer => {
                 let config = balancer::Config { directory, timing, balance: self.balance };
                 Member::Balancer(Box::new(Balancer::boot(config)))
             }
-            Part::Registry => Member::Registry(Box::new(Registry::boot(disk))),
-            Part::EventLog => Member::EventLog(Box::new(EventLog::boot(disk))),
-            Part::Consumer => {
-                Member::Consumer(Box::new(Consumer::boot(consumer::Config { directory, timing })))
+            Part::Registry => {
+                Member::Registry(Box::new(Registry::boot(registry::Config { design }, disk)))
             }
+            Part::EventLog => Member::EventLog(Box::new(EventLog::boot(disk))),
+            Part::Consumer => Member::Consumer(Box::new(Consumer::boot(consumer::Config {
+                directory,
+                timing,
+                design,
+            }))),
             Part::Database => {
-                let config = database::Config { directory };
+                let config = database::Config { directory, design };
                 Member::Database(Box::new(Database::boot(config, disk)))
             }
             Part::Presence => {
-                Member::Presence(Box::new(Presence::boot(presence::Config { timing })))
+                Member::Presence(Box::new(Presence::boot(presence::Config { timing, design })))
             }
-            Part::Cleaner => {
-                Member::Cleaner(Box::new(Cleaner::boot(cleaner::Config { directory, timing })))
-            }
+            Part::Cleaner => Member::Cleaner(Box::new(Cleaner::boot(cleaner::Config {
+                directory,
+                timing,
+                design,
+            }))),
             Part::Monitor => {
                 Member::Monitor(Box::new(Monitor::boot(monitor::Config { directory, timing })))
             }
-            Part::Router => {
-                Member::Router(Box::new(Router::boot(router::Config { directory, entropy })))
-            }
-            Part::Worker => {
-                Member::Worker(Box::new(Worker::boot(worker::Config { directory, entropy })))
-            }
+            Part::Router => Member::Router(Box::new(Router::boot(router::Config {
+                directory,
+                entropy,
+                design,
+            }))),
+            Part::Worker => Member::Worker(Box::new(Worker::boot(worker::Config {
+                directory,
+                entropy,
+                design,
+            }))),
             Part::Gateway => {
-                let config = gateway::Config { host, directory, timing };
+                let config = gateway::Config { host, directory, timing, design };
                 Member::Gateway(Box::new(Gateway::boot(config, disk)))
             }
         }

@@ -8,6 +8,7 @@
 pub mod cast;
 pub mod checker;
 pub mod cli;
+pub mod designs;
 pub mod document;
 pub mod fleet;
 pub mod history;

@@ -10,6 +10,7 @@ use crate::document::{Impossible, nearest};
 use crate::place;
 use crate::span::{At, Share, Span};
 use courier::balancer::Balance;
+use courier::design::Design;
 use courier::id::{ConversationId, HostId, UserId};
 use courier::timing::Timing;
 use serde::{Deserialize, Serialize};
@@ -38,6 +39,8 @@ pub struct Plan {
     pub fleet: FleetSpec,
     #[serde(default)]
     pub timing: Timing,
+    #[serde(default, skip_serializing_if = "is_sound")]
+    pub design: Design,
     #[serde(default)]
     pub network: NetworkSpec,
     #[serde(default)]
@@ -52,6 +55,10 @@ pub struct Plan {
     pub fault: Vec<Fault>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub op: Vec<Op>,
+}
+
+fn is_sound(design: &Design) -> bool {
+    *design == Design::default()
 }
 
 /// How many hosts of each kind there are.

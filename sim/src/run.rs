@@ -125,8 +125,7 @@ impl Runner<Fleet> {
     /// A courier fleet, ready to run this plan.
     pub fn new(plan: Arc<Plan>) -> Result<Self, Problem> {
         let cast = Arc::new(plan.cast());
-        let seed = Seed(plan.seed);
-        let fleet = Fleet::new(cast.clone(), plan.timing.clone(), plan.fleet.balance, seed);
+        let fleet = Fleet::of(&plan, cast.clone());
         Self::with_crew(plan, cast, fleet)
     }
 }

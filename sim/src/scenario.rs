@@ -3,6 +3,7 @@
 //! One TOML file under `scenarios/`, whose header says what happens and why we care. Names given
 //! on the command line are looked up among the built-in ones, paths are read.
 
+use crate::designs::DesignSpec;
 use crate::document::{Document, Format, Impossible, Problem, nearest};
 use crate::nemesis::{self, NemesisSpec};
 use crate::place;
@@ -32,6 +33,8 @@ pub struct Scenario {
     pub fleet: FleetSpec,
     #[serde(default)]
     pub timing: Timing,
+    #[serde(default)]
+    pub design: DesignSpec,
     #[serde(default)]
     pub network: NetworkSpec,
     #[serde(default)]
@@ -200,6 +203,7 @@ impl Scenario {
             quiesce,
             fleet: self.fleet.clone(),
             timing: self.timing.clone(),
+            design: self.design.0,
             network: self.network.clone(),
             bounds: self.bounds.clone(),
             expect: self.expect.clone(),

@@ -155,6 +155,7 @@ pub fn plan() -> impl Strategy<Value = Plan> {
                 quiesce: Span::from_secs(240),
                 fleet,
                 timing,
+                design: courier::design::Design::default(),
                 network,
                 bounds: BoundsSpec::default(),
                 expect: Expect::default(),

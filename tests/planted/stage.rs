@@ -6,7 +6,6 @@ use courier_sim::plan::Plan;
 use courier_sim::report::{Report, judge};
 use courier_sim::run::{Runner, execute, run};
 use courier_sim::scenario::{Inputs, Scenario};
-use courier_sim::seed::Seed;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -60,8 +59,7 @@ where
     M: Clone + Default + Send + 'static,
 {
     let cast = Arc::new(plan.cast());
-    let (timing, balance) = (plan.timing.clone(), plan.fleet.balance);
-    let fleet = Fleet::new(cast.clone(), timing, balance, Seed(plan.seed));
+    let fleet = Fleet::of(plan, cast.clone());
     let crew = Planted { fleet, bug };
     let runner = Runner::with_crew(plan.clone(), cast, crew).expect("as above");
     judge(plan, &execute(runner), Duration::ZERO, String::new())

@@ -3,6 +3,7 @@
 use crate::cast::*;
 use crate::script::{Script, golden};
 use courier::cleaner::{Cleaner, Config};
+use courier::design::Design;
 use courier::id::{HostId, Incarnation};
 use courier::timing::Timing;
 use courier::wire::Wire;
@@ -10,7 +11,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 fn fresh() -> Script<Cleaner> {
-    let config = Config { directory: fleet(), timing: Arc::new(Timing::default()) };
+    let config = Config {
+        directory: fleet(),
+        timing: Arc::new(Timing::default()),
+        design: Design::default(),
+    };
     Script::new(CLEANER, Cleaner::boot(config)).without(&["Judge"])
 }
 

@@ -3,6 +3,7 @@
 use crate::cast::*;
 use crate::script::{Script, golden};
 use courier::client::{Client, Config};
+use courier::design::Design;
 use courier::disk::Disk;
 use courier::frame::Frame;
 use courier::id::{ConversationId, Incarnation, Stamp};
@@ -17,7 +18,10 @@ use std::time::Duration;
 fn boot(disk: &Disk) -> Client {
     let (host, device) = (phone(2), u(2));
     let timing = Arc::new(Timing::default());
-    Client::boot(Config { host, device, entropy: 7, directory: fleet(), timing }, disk)
+    Client::boot(
+        Config { host, device, entropy: 7, directory: fleet(), timing, design: Design::default() },
+        disk,
+    )
 }
 
 fn device() -> Script<Client> {

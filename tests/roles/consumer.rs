@@ -3,6 +3,7 @@
 use crate::cast::*;
 use crate::script::{Script, golden};
 use courier::consumer::{Config, Consumer};
+use courier::design::Design;
 use courier::limits::{CONSUMER_BATCH, CONSUMER_POLL, LOG_PARTITIONS, RETRY_STORE};
 use courier::node::{Action, Timer};
 use courier::timing::Timing;
@@ -12,7 +13,7 @@ use std::time::Duration;
 
 /// A consumer of which the trace shows one partition: the others never get an answer.
 fn consumer(timing: Timing) -> Script<Consumer> {
-    let config = Config { directory: fleet(), timing: Arc::new(timing) };
+    let config = Config { directory: fleet(), timing: Arc::new(timing), design: Design::default() };
     let mut t = Script::new(CONSUMER, Consumer::boot(config));
     t.unseen(|t| {
         t.boots();
@@ -95,7 +96,11 @@ fn a_lagging_consumer_applies_nothing_before_it_is_ripe() {
 
 #[test]
 fn a_new_consumer_asks_for_the_groups_own_place() {
-    let config = Config { directory: fleet(), timing: Arc::new(Timing::default()) };
+    let config = Config {
+        directory: fleet(),
+        timing: Arc::new(Timing::default()),
+        design: Design::default(),
+    };
     let mut t = Script::new(CONSUMER, Consumer::boot(config)).without(&["Retry"]);
     t.boots();
     golden!(t);

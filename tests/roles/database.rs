@@ -4,6 +4,7 @@
 use crate::cast::*;
 use crate::script::{Script, golden};
 use courier::database::{Config, Database};
+use courier::design::Design;
 use courier::disk::Disk;
 use courier::limits::{BATCH_ENTRIES_MAX, BEHIND_AFTER, LEASE};
 use courier::node::Action;
@@ -12,7 +13,7 @@ use courier::wire::Wire;
 use std::time::Duration;
 
 fn boot(disk: &Disk) -> Database {
-    Database::boot(Config { directory: fleet() }, disk)
+    Database::boot(Config { directory: fleet(), design: Design::default() }, disk)
 }
 
 fn fresh() -> Script<Database> {

@@ -2,6 +2,7 @@
 
 use crate::cast::*;
 use crate::script::{Script, golden};
+use courier::design::Design;
 use courier::disk::Disk;
 use courier::frame::Frame;
 use courier::gateway::{Config, Gateway};
@@ -22,7 +23,10 @@ fn batch(number: u32) -> BatchId {
 
 fn boot(disk: &Disk) -> Gateway {
     let timing = Arc::new(Timing::default());
-    Gateway::boot(Config { host: server(1), directory: fleet(), timing }, disk)
+    Gateway::boot(
+        Config { host: server(1), directory: fleet(), timing, design: Design::default() },
+        disk,
+    )
 }
 
 fn fresh() -> Script<Gateway> {

@@ -7,6 +7,7 @@
 //! have done. States that look the same from here on are explored once.
 
 use crate::cast::*;
+use courier::design::Design;
 use courier::directory::Directory;
 use courier::id::{HostId, Session, Term};
 use courier::node::{Action, Event, Outbox, Role, Timer};
@@ -55,7 +56,11 @@ fn tiny() -> Arc<Directory> {
 impl World {
     fn new() -> Self {
         Self {
-            router: Router::boot(Config { directory: tiny(), entropy: 7 }),
+            router: Router::boot(Config {
+                directory: tiny(),
+                entropy: 7,
+                design: Design::default(),
+            }),
             timers: BTreeSet::new(),
             attempt: None,
             asked: BTreeMap::new(),

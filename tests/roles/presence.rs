@@ -2,6 +2,7 @@
 
 use crate::cast::*;
 use crate::script::{Script, golden};
+use courier::design::Design;
 use courier::node::Action;
 use courier::note::{Note, Status};
 use courier::presence::{Config, Presence};
@@ -12,7 +13,8 @@ use std::time::Duration;
 
 fn presence() -> Script<Presence> {
     let timing = Arc::new(Timing::default());
-    let mut t = Script::new(PRESENCE, Presence::boot(Config { timing })).without(&["Sweep"]);
+    let mut t = Script::new(PRESENCE, Presence::boot(Config { timing, design: Design::default() }))
+        .without(&["Sweep"]);
     t.unseen(|t| {
         t.boots();
     });

@@ -2,14 +2,15 @@
 
 use crate::cast::*;
 use crate::script::{Script, golden};
+use courier::design::Design;
 use courier::disk::Disk;
 use courier::id::{Incarnation, Session};
 use courier::limits::REGISTRY_FLUSH;
-use courier::registry::Registry;
+use courier::registry::{Config, Registry};
 use courier::wire::{SessionEvent, Wire};
 
 fn registry() -> Script<Registry> {
-    Script::new(REGISTRY, Registry::boot(&Disk::default()))
+    Script::new(REGISTRY, Registry::boot(Config { design: Design::default() }, &Disk::default()))
 }
 
 /// Quiet about its disk, which is not what most stories are about.
@@ -140,7 +141,7 @@ fn a_crash_loses_the_last_second_and_announcing_brings_it_back() {
     let mut t = registry();
     t.receives(CONSUMER, apply(&[opened(1, 1)])).pass(REGISTRY_FLUSH).synced();
     t.receives(CONSUMER, apply(&[opened(2, 3)]));
-    t.reboot(Registry::boot);
+    t.reboot(|disk| Registry::boot(Config { design: Design::default() }, disk));
     locate(&mut t);
     t.receives(CONSUMER, apply(&[opened(2, 3)]));
     golden!(t);
@@ -152,7 +153,7 @@ fn removals_and_sweeps_survive_a_crash() {
     t.receives(CONSUMER, apply(&[opened(1, 1), closed(1, 1)]));
     t.receives(CLEANER, Wire::Sweep { gateway: server(3), upto: Incarnation(1) });
     t.pass(REGISTRY_FLUSH).synced();
-    t.reboot(Registry::boot);
+    t.reboot(|disk| Registry::boot(Config { design: Design::default() }, disk));
     t.receives(CONSUMER, apply(&[opened(1, 1)])).receives(CONSUMER, apply(&[opened(2, 3)]));
     locate(&mut t);
     golden!(t);

@@ -4,6 +4,7 @@
 
 use crate::cast::*;
 use crate::script::{Script, golden};
+use courier::design::Design;
 use courier::id::Session;
 use courier::limits::{APPEND_LIMIT, ATTEMPT_LIMIT};
 use courier::node::{Action, Timer};
@@ -11,7 +12,10 @@ use courier::router::{Config, Router};
 use courier::wire::{Claim, Entry, OfferOutcome, SendOutcome, Wire};
 
 fn app_1() -> Script<Router> {
-    Script::new(app(1), Router::boot(Config { directory: fleet(), entropy: 7 }))
+    Script::new(
+        app(1),
+        Router::boot(Config { directory: fleet(), entropy: 7, design: Design::default() }),
+    )
 }
 
 fn route() -> Wire {

@@ -2,13 +2,17 @@
 
 use crate::cast::*;
 use crate::script::{Script, golden};
+use courier::design::Design;
 use courier::limits::{ATTEMPT_LIMIT, CLAIM_ROWS_MAX, WORKER_POLL};
 use courier::node::Action;
 use courier::wire::{Claim, OfferOutcome, Wire};
 use courier::worker::{Config, Worker};
 
 fn worker() -> Script<Worker> {
-    Script::new(WORKER, Worker::boot(Config { directory: fleet(), entropy: 7 }))
+    Script::new(
+        WORKER,
+        Worker::boot(Config { directory: fleet(), entropy: 7, design: Design::default() }),
+    )
 }
 
 fn again(lease: u64, attempts: u32) -> Claim {

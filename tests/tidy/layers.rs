@@ -5,6 +5,7 @@ use crate::{Broken, Source, file, sources};
 
 /// What roles have in common. It knows no role.
 const VOCABULARY: &[&str] = &[
+    "design",
     "directory",
     "disk",
     "frame",

@@ -4,6 +4,7 @@ use crate::cast::*;
 use crate::properties::config;
 use crate::script::Script;
 use courier::consumer::{Config, Consumer};
+use courier::design::Design;
 use courier::disk::Disk;
 use courier::event_log::EventLog;
 use courier::id::{BatchId, HostId, Incarnation};
@@ -71,7 +72,11 @@ struct Pipeline {
 }
 
 fn boot_consumer() -> Consumer {
-    Consumer::boot(Config { directory: fleet(), timing: Arc::new(Timing::default()) })
+    Consumer::boot(Config {
+        directory: fleet(),
+        timing: Arc::new(Timing::default()),
+        design: Design::default(),
+    })
 }
 
 impl Pipeline {

@@ -4,6 +4,7 @@ use crate::cast::*;
 use crate::properties::config;
 use crate::script::Script;
 use courier::client::{Client, Config};
+use courier::design::Design;
 use courier::disk::Disk;
 use courier::frame::Frame;
 use courier::id::Incarnation;
@@ -49,7 +50,10 @@ fn op() -> impl Strategy<Value = Op> {
 fn boot(disk: &Disk) -> Client {
     let (host, device) = (phone(2), u(2));
     let timing = Arc::new(Timing::default());
-    Client::boot(Config { host, device, entropy: 7, directory: fleet(), timing }, disk)
+    Client::boot(
+        Config { host, device, entropy: 7, directory: fleet(), timing, design: Design::default() },
+        disk,
+    )
 }
 
 struct Device {

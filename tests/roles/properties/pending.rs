@@ -4,6 +4,7 @@ use crate::cast::*;
 use crate::properties::config;
 use crate::script::Script;
 use courier::database::{Config, Database};
+use courier::design::Design;
 use courier::disk::{Disk, Record};
 use courier::id::Term;
 use courier::limits::LEASE;
@@ -57,7 +58,7 @@ fn op() -> impl Strategy<Value = Op> {
 }
 
 fn boot(disk: &Disk) -> Database {
-    Database::boot(Config { directory: fleet() }, disk)
+    Database::boot(Config { directory: fleet(), design: Design::default() }, disk)
 }
 
 /// A lease as its holder knows it.

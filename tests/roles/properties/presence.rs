@@ -3,6 +3,7 @@
 use crate::cast::*;
 use crate::properties::config;
 use crate::script::Script;
+use courier::design::Design;
 use courier::limits::REPORT_EVERY;
 use courier::node::Action;
 use courier::note::{Note, Status};
@@ -15,7 +16,8 @@ use std::time::Duration;
 
 fn presence() -> Script<Presence> {
     let timing = Arc::new(Timing::default());
-    let mut t = Script::new(PRESENCE, Presence::boot(Config { timing })).untold();
+    let mut t = Script::new(PRESENCE, Presence::boot(Config { timing, design: Design::default() }))
+        .untold();
     t.boots();
     t
 }

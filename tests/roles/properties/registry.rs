@@ -3,10 +3,11 @@
 use crate::cast::*;
 use crate::properties::config;
 use crate::script::Script;
+use courier::design::Design;
 use courier::disk::Disk;
 use courier::id::Session;
 use courier::node::Action;
-use courier::registry::Registry;
+use courier::registry::{Config, Registry};
 use courier::wire::{SessionEvent, Wire};
 use proptest::prelude::*;
 use std::collections::BTreeSet;
@@ -46,7 +47,7 @@ fn apply(t: &mut Script<Registry>, op: Op) {
             return;
         }
         Op::Rebooted => {
-            t.synced().reboot(Registry::boot);
+            t.synced().reboot(|disk| Registry::boot(Config { design: Design::default() }, disk));
             return;
         }
     };
@@ -66,7 +67,7 @@ proptest! {
 
     #[test]
     fn the_epoch_of_a_device_never_goes_back(ops in ops(2)) {
-        let mut t = Script::new(REGISTRY, Registry::boot(&Disk::default())).untold();
+        let mut t = Script::new(REGISTRY, Registry::boot(Config { design: Design::default() }, &Disk::default())).untold();
         let mut highest = 0;
         for op in ops {
             apply(&mut t, op);
@@ -81,7 +82,7 @@ proptest! {
     /// has closed never is again.
     #[test]
     fn the_newest_connection_is_routable_exactly_until_it_closes(ops in ops(1)) {
-        let mut t = Script::new(REGISTRY, Registry::boot(&Disk::default())).untold();
+        let mut t = Script::new(REGISTRY, Registry::boot(Config { design: Design::default() }, &Disk::default())).untold();
         let mut newest = 0;
         let (mut opened, mut closed) = (BTreeSet::new(), BTreeSet::new());
         let mut evicted = false;

@@ -1,0 +1,149 @@
+//! A device's way to its connection, and away from it.
+//!
+//! It talks to the balancer and says hello to a gateway. It never trusts a silent connection.
+
+use super::{Client, Durable, Link};
+use crate::disk::Record;
+use crate::frame::Frame;
+use crate::id::{ConnId, HostId, Incarnation};
+use crate::node::{Outbox, Timer};
+use crate::note::{Disconnect, Note};
+use crate::wire::Wire;
+use crate::{jitter, limits};
+
+impl Client {
+    /// Counts the next connection. The count must be durable before anybody hears of it, or a
+    /// restarted device would greet with an epoch that it used before.
+    pub(super) fn prepare(&mut self, out: &mut Outbox) {
+        self.epoch += 1;
+        self.link = Link::Preparing;
+        self.append(Record::ConnectionEpoch(self.epoch), Durable::Epoch(self.epoch), out);
+    }
+
+    pub(super) fn place(&mut self, out: &mut Outbox) {
+        self.link = Link::Placing;
+        let question = Wire::Place { device: self.config.device, epoch: self.epoch };
+        out.send(self.config.directory.balancer, question);
+        out.set_timer(Timer::ConnectLimit, limits::CONNECT_LIMIT);
+    }
+
+    pub(super) fn open(&mut self, gateway: HostId, out: &mut Outbox) {
+        let conn = ConnId { opener: self.config.host, number: self.epoch };
+        self.link = Link::Opening { conn, gateway };
+        out.open(conn, gateway);
+    }
+
+    pub(super) fn greet(&mut self, out: &mut Outbox) {
+        let Link::Opening { conn, gateway } = self.link else { return };
+        self.link = Link::Greeting { conn, gateway };
+        out.write(conn, Frame::Hello { device: self.config.device, epoch: self.epoch });
+    }
+
+    pub(super) fn go_live(&mut self, conn: ConnId, incarnation: Incarnation, out: &mut Outbox) {
+        let Link::Greeting { gateway, .. } = self.link else { return };
+        self.link = Link::Live { conn };
+        self.attempt = 0;
+        out.cancel_timer(Timer::ConnectLimit);
+        out.note(Note::Connected { gateway, incarnation, epoch: self.epoch });
+        // The first heartbeat is spread, so that a fleet that reconnected together does not beat
+        // together for ever after.
+        let first = jitter::up_to(
+            self.config.timing.heartbeat,
+            self.config.entropy,
+            u64::from(self.epoch) << 32,
+        );
+        out.set_timer(Timer::Heartbeat, first);
+        self.catch_up(conn, out);
+        let conversations: Vec<_> = self.outbox.iter().map(|o| o.message.conversation).collect();
+        for conversation in conversations {
+            self.send_next(conversation, out);
+        }
+    }
+
+    /// The connection is gone and the device knows.
+    pub(super) fn lost(&mut self, cause: Disconnect, out: &mut Outbox) {
+        out.note(Note::Disconnected { epoch: self.epoch, cause });
+        self.forget_connection(out);
+        self.retry(out);
+    }
+
+    /// Ends whatever connection or attempt there is.
+    pub(super) fn hang_up(&mut self, out: &mut Outbox, cause: Disconnect) {
+        // Going into flight mode is news in any state: from now on nobody waits for this device.
+        if matches!(self.link, Link::Live { .. }) || cause == Disconnect::FlightMode {
+            out.note(Note::Disconnected { epoch: self.epoch, cause });
+        }
+        self.abandon(out);
+        self.forget_connection(out);
+    }
+
+    pub(super) fn abandon(&mut self, out: &mut Outbox) {
+        if let Link::Opening { conn, .. } | Link::Greeting { conn, .. } | Link::Live { conn } =
+            self.link
+        {
+            out.close(conn);
+        }
+        out.cancel_timer(Timer::ConnectLimit);
+    }
+
+    pub(super) fn forget_connection(&mut self, out: &mut Outbox) {
+        out.cancel_timer(Timer::Heartbeat);
+        out.cancel_timer(Timer::HeartbeatLimit);
+        self.unanswered = false;
+        for outgoing in &mut self.outbox {
+            if std::mem::take(&mut outgoing.written) {
+                out.cancel_timer(Timer::Resend(outgoing.message.conversation));
+            }
+        }
+        for (conversation, inbox) in &mut self.inboxes {
+            if std::mem::take(&mut inbox.fetching) {
+                out.cancel_timer(Timer::Refetch(*conversation));
+            }
+        }
+    }
+
+    pub(super) fn failed(&mut self, out: &mut Outbox) {
+        out.note(Note::ConnectFailed { attempt: self.attempt });
+        self.retry(out);
+    }
+
+    pub(super) fn retry(&mut self, out: &mut Outbox) {
+        let wait = jitter::backoff(
+            limits::RECONNECT_BASE,
+            limits::RECONNECT_CAP,
+            self.attempt,
+            self.config.entropy ^ u64::from(self.epoch),
+        );
+        self.attempt += 1;
+        self.link = Link::Waiting;
+        out.cancel_timer(Timer::ConnectLimit);
+        out.set_timer(Timer::Reconnect, wait);
+    }
+
+    pub(super) fn beat(&mut self, out: &mut Outbox) {
+        let Link::Live { conn } = self.link else { return };
+        out.write(conn, Frame::Heartbeat);
+        out.set_timer(Timer::Heartbeat, self.config.timing.heartbeat);
+        // The limit belongs to the first heartbeat without an answer; later ones do not extend it.
+        if !std::mem::replace(&mut self.unanswered, true) {
+            out.set_timer(Timer::HeartbeatLimit, self.config.timing.heartbeat_wait);
+        }
+    }
+
+    /// Asks for everything from last + 1 on, in every conversation.
+    pub(super) fn catch_up(&mut self, conn: ConnId, out: &mut Outbox) {
+        let next: Vec<_> =
+            self.inboxes.iter().map(|(id, inbox)| (*id, inbox.held_up_to())).collect();
+        let mut pages = next.chunks(limits::CATCH_UP_CONVERSATIONS_MAX).peekable();
+        if pages.peek().is_none() {
+            out.write(conn, Frame::CatchUp { next: Vec::new(), all: true });
+        }
+        // What is undelivered elsewhere is asked for once; with more conversations than fit, the
+        // device may be sent some of its own again, and drops them.
+        let mut all = true;
+        for page in pages {
+            out.write(conn, Frame::CatchUp { next: page.to_vec(), all });
+            all = false;
+        }
+    }
+}
