@@ -9,7 +9,7 @@ mod connecting;
 mod inbox;
 mod outbox;
 
-use crate::design::Design;
+use crate::design::{Design, Sequence};
 use crate::directory::Directory;
 use crate::disk::{Disk, Record};
 use crate::frame::Frame;
@@ -18,8 +18,9 @@ use crate::node::{Command, Event, Outbox, Role, Timer};
 use crate::note::{Disconnect, Note};
 use crate::time::Now;
 use crate::timing::Timing;
-use crate::wire::{Entry, Message, Wire};
-use std::collections::{BTreeMap, VecDeque};
+use crate::sequence;
+use crate::wire::{Entry, Hole, HoleReason, Message, Wire};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 /// What a device is told at boot.
@@ -73,16 +74,30 @@ struct Outgoing {
 /// What a device holds of one conversation.
 #[derive(Clone, Debug)]
 struct Inbox {
+    /// The epoch in which its numbers are.
+    epoch: u32,
     /// The first sequence number that is not in the device's store; everything before it is.
     next: u64,
-    /// The last place whose record is durable; what may be acknowledged.
-    durable: Option<Stamp>,
+    /// Likewise, of what is durable; what may be acknowledged.
+    durable: u64,
     /// Arrived too early; shown once the hole before them is filled.
-    held: BTreeMap<u64, Entry>,
+    held: BTreeMap<u64, Held>,
     /// The last sequence number that the server is known to have.
     head: u64,
     /// A request for what is missing is under way.
     fetching: bool,
+    /// The last message of each author that is shown: a message may come again under another
+    /// number when the sequence has begun again.
+    authors: BTreeMap<DeviceId, u32>,
+    /// The numbers that it has, where numbers do not count.
+    seen: BTreeSet<u64>,
+}
+
+/// What a device holds for a number that is not its turn yet.
+#[derive(Clone, Debug)]
+enum Held {
+    Entry(Entry),
+    Hole(Hole),
 }
 
 /// What waits for the disk.
@@ -90,7 +105,23 @@ struct Inbox {
 enum Durable {
     Epoch(u32),
     Outgoing { op: u32, id: MessageId },
-    Shown { id: MessageId, conversation: ConversationId, stamp: Stamp },
+    /// `again`: it is on the screen already, in a place of an earlier epoch.
+    Shown {
+        id: MessageId,
+        conversation: ConversationId,
+        stamp: Stamp,
+        again: bool,
+        /// The inbox then held everything before `next` in this epoch's numbers.
+        numbering: u32,
+        next: u64,
+    },
+    Explained {
+        conversation: ConversationId,
+        epoch: u32,
+        hole: Hole,
+        numbering: u32,
+        next: u64,
+    },
     Finished,
 }
 
@@ -106,6 +137,10 @@ pub struct Client {
     unanswered: bool,
     /// Number of the last message.
     counter: u32,
+    /// Lamport's clock: greater than that of any message it has seen.
+    clock: u64,
+    /// The epoch of the sequence, as far as it has heard.
+    heard_of: u32,
     outbox: VecDeque<Outgoing>,
     inboxes: BTreeMap<ConversationId, Inbox>,
     /// Records appended in this boot.
@@ -124,6 +159,8 @@ impl Client {
             attempt: 0,
             unanswered: false,
             counter: 0,
+            clock: 0,
+            heard_of: 1,
             outbox: VecDeque::new(),
             inboxes: BTreeMap::new(),
             appended: 0,
@@ -141,15 +178,35 @@ impl Client {
             Record::ConnectionEpoch(epoch) => self.epoch = *epoch,
             Record::Outgoing(message) => {
                 self.counter = message.id.counter;
+                self.clock = self.clock.max(message.clock);
                 let message = message.clone();
                 self.outbox.push_back(Outgoing { message, durable: true, written: false });
             }
             Record::Finished(id) => self.outbox.retain(|outgoing| outgoing.message.id != *id),
-            Record::Shown { conversation, stamp, .. } => {
-                let inbox = self.inboxes.entry(*conversation).or_default();
-                inbox.next = stamp.seq + 1;
-                inbox.durable = Some(*stamp);
+            Record::Shown { conversation, stamp, id } => {
+                if self.config.design.sequence == Sequence::Lamport {
+                    self.clock = sequence::lamport_seen(self.clock, stamp.seq);
+                }
+                let inbox =
+                    self.inboxes.entry(*conversation).or_insert_with(|| Inbox::new(stamp.epoch));
+                inbox.next = inbox.next.max(stamp.seq + 1);
+                inbox.durable = inbox.next;
+                let latest = inbox.authors.entry(id.device).or_default();
+                *latest = id.counter.max(*latest);
+                if !sequence::is_counted(self.config.design.sequence) {
+                    inbox.seen.insert(stamp.seq);
+                }
             }
+            Record::Explained { conversation, epoch, hole } => {
+                let inbox = self.inboxes.entry(*conversation).or_insert_with(|| Inbox::new(*epoch));
+                inbox.epoch = *epoch;
+                inbox.next = match hole.why {
+                    HoleReason::Renumbered => inbox.next.min(hole.from),
+                    _ => hole.upto + 1,
+                };
+                inbox.durable = inbox.next;
+            }
+            Record::HeardOfEpoch(epoch) => self.heard_of = *epoch,
             other => unreachable!("not a client's record: {other:?}"),
         }
     }
@@ -270,11 +327,15 @@ impl Client {
                 }
                 Durable::Epoch(_) => {} // Went offline meanwhile.
                 Durable::Outgoing { op, id } => self.invoked(op, id, out),
-                Durable::Shown { id, conversation, stamp } => {
-                    out.note(Note::Shown { id, conversation, stamp });
-                    let inbox = self.inboxes.get_mut(&conversation).expect("shown in an inbox");
-                    inbox.durable = Some(stamp);
-                    acknowledge.insert(conversation, stamp);
+                Durable::Shown { id, conversation, stamp, again, numbering, next } => {
+                    if !again {
+                        out.note(Note::Shown { id, conversation, stamp });
+                    }
+                    acknowledge.extend(self.stored(conversation, numbering, next));
+                }
+                Durable::Explained { conversation, epoch, hole, numbering, next } => {
+                    out.note(Note::HoleExplained { conversation, epoch, hole });
+                    acknowledge.extend(self.stored(conversation, numbering, next));
                 }
                 Durable::Finished => {}
             }
@@ -290,6 +351,21 @@ impl Client {
         }
     }
 
+    /// Everything before `next` is durable, unless the inbox has been renumbered meanwhile.
+    fn stored(
+        &mut self,
+        conversation: ConversationId,
+        numbering: u32,
+        next: u64,
+    ) -> Option<(ConversationId, Stamp)> {
+        let inbox = self.inboxes.get_mut(&conversation).expect("stored in an inbox");
+        if numbering != inbox.epoch {
+            return None;
+        }
+        inbox.durable = inbox.durable.max(next);
+        inbox.acknowledged().map(|upto| (conversation, upto))
+    }
+
     fn invoked(&mut self, op: u32, id: MessageId, out: &mut Outbox) {
         let mut queue = self.outbox.iter_mut();
         let outgoing = queue.find(|o| o.message.id == id).expect("unanswered before it is sent");
@@ -300,18 +376,30 @@ impl Client {
     }
 }
 
-impl Default for Inbox {
-    /// Of a conversation of which the device holds nothing: sequence numbers begin with 1.
-    fn default() -> Self {
-        Self { next: 1, durable: None, held: BTreeMap::new(), head: 0, fetching: false }
-    }
-}
-
 impl Inbox {
-    /// The first sequence number that the device may say it does not hold. The server takes it as
-    /// an acknowledgement of what is before, so only what is durable counts.
-    fn held_up_to(&self) -> u64 {
-        self.durable.map_or(1, |stamp| stamp.seq + 1)
+    /// Of a conversation of which the device holds nothing: sequence numbers begin with 1.
+    fn new(epoch: u32) -> Self {
+        Self {
+            epoch,
+            next: 1,
+            durable: 1,
+            held: BTreeMap::new(),
+            head: 0,
+            fetching: false,
+            authors: BTreeMap::new(),
+            seen: BTreeSet::new(),
+        }
+    }
+
+    /// The first number that the device may say it does not hold. The server takes it as an
+    /// acknowledgement of what is before, so only what is durable counts.
+    fn held_up_to(&self) -> Stamp {
+        Stamp { epoch: self.epoch, seq: self.durable }
+    }
+
+    /// The last place that it may acknowledge, if there is one.
+    fn acknowledged(&self) -> Option<Stamp> {
+        (self.durable > 1).then(|| Stamp { epoch: self.epoch, seq: self.durable - 1 })
     }
 }
 

@@ -6,7 +6,7 @@
 //! may decide, because the device may have the messages.
 
 use crate::directory::Directory;
-use crate::id::{ConversationId, DeviceId, Session};
+use crate::id::{ConversationId, DeviceId, Session, Stamp};
 use crate::node::{Event, Outbox, Timer};
 use crate::note::{Note, Parking};
 use crate::time::Now;
@@ -28,6 +28,8 @@ enum Stage {
 struct Attempt {
     claim: Claim,
     stage: Stage,
+    /// What the device could not take.
+    rejected: Option<Stamp>,
 }
 
 type Key = (DeviceId, ConversationId);
@@ -61,10 +63,10 @@ impl Deliveries {
             return;
         }
         if claim.attempts > 0 {
-            let stamp = claim.entries[0].stamp;
+            let stamp = claim.batch.first();
             out.note(Note::Redelivered { device, conversation, stamp });
         }
-        self.attempts.insert((device, conversation), Attempt { claim, stage: Stage::Locating });
+        self.attempts.insert((device, conversation), Attempt { claim, stage: Stage::Locating, rejected: None });
         out.send(self.directory.registry, Wire::Locate { device, conversation });
         out.set_timer(Timer::Attempt(device, conversation), limits::ATTEMPT_LIMIT);
     }
@@ -108,6 +110,11 @@ impl Deliveries {
                         self.park(key, Parking::NotHere, out);
                     }
                     OfferOutcome::Busy if awaited => self.park(key, Parking::Busy, out),
+                    OfferOutcome::Rejected(at) if awaited => {
+                        let attempt = self.attempts.get_mut(&key).expect("awaited");
+                        attempt.rejected = Some(at);
+                        self.park(key, Parking::Rejected, out)
+                    }
                     // The attempt is over, but the device's word still counts: it moves the
                     // cursor without any lease.
                     OfferOutcome::Acknowledged(upto) => {
@@ -116,6 +123,13 @@ impl Deliveries {
                         out.send(
                             self.directory.database,
                             Wire::Advance { device, conversation, upto },
+                        );
+                    }
+                    OfferOutcome::Rejected(at) => {
+                        let (device, conversation) = key;
+                        out.send(
+                            self.directory.database,
+                            Wire::Reject { device, conversation, at },
                         );
                     }
                     OfferOutcome::NotHere | OfferOutcome::Busy => {
@@ -144,7 +158,7 @@ impl Deliveries {
                     self.end(key, out);
                 } else {
                     // More has come meanwhile; the device is there and the lease goes on.
-                    attempt.claim.entries = next;
+                    attempt.claim.batch = next;
                     out.set_timer(Timer::Attempt(device, conversation), limits::ATTEMPT_LIMIT);
                     self.offer(key, session, out);
                 }
@@ -170,7 +184,13 @@ impl Deliveries {
     }
 
     /// Gives a claim back that was not attempted, or not successfully.
-    pub fn give_back(&self, claim: &Claim, why: Parking, out: &mut Outbox) {
+    pub fn give_back(
+        &self,
+        claim: &Claim,
+        why: Parking,
+        rejected: Option<Stamp>,
+        out: &mut Outbox,
+    ) {
         note_parked(claim, why, out);
         let Claim { device, conversation, term, attempts, .. } = *claim;
         let entropy = self.entropy ^ term.0;
@@ -181,12 +201,13 @@ impl Deliveries {
             | Parking::Busy
             | Parking::NoAnswer
             | Parking::RegistryDown
-            | Parking::Overload => limits::RETRY_CAP,
+            | Parking::Overload
+            | Parking::Rejected => limits::RETRY_CAP,
         };
         let retry_after = jitter::backoff(limits::RETRY_BASE, cap, attempts, entropy);
         out.send(
             self.directory.database,
-            Wire::Release { device, conversation, term, retry_after },
+            Wire::Release { device, conversation, term, retry_after, rejected },
         );
     }
 
@@ -202,8 +223,8 @@ impl Deliveries {
         let attempt = self.attempts.get_mut(&key).expect("an attempt is under way");
         attempt.stage = Stage::Offering(session);
         let Claim { conversation, term, .. } = attempt.claim;
-        let entries = attempt.claim.entries.clone();
-        out.send(session.gateway, Wire::Offer { session, conversation, term, entries });
+        let batch = attempt.claim.batch.clone();
+        out.send(session.gateway, Wire::Offer { session, conversation, term, batch });
     }
 
     /// The row in the registry leads nowhere: remove exactly that row, if it is still there.
@@ -215,7 +236,7 @@ impl Deliveries {
     fn park(&mut self, key: Key, why: Parking, out: &mut Outbox) {
         let attempt = self.attempts.remove(&key).expect("an attempt is under way");
         out.cancel_timer(Timer::Attempt(key.0, key.1));
-        self.give_back(&attempt.claim, why, out);
+        self.give_back(&attempt.claim, why, attempt.rejected, out);
     }
 
     fn end(&mut self, key: Key, out: &mut Outbox) {
@@ -226,6 +247,6 @@ impl Deliveries {
 
 fn note_parked(claim: &Claim, why: Parking, out: &mut Outbox) {
     let Claim { device, conversation, .. } = *claim;
-    let stamp = claim.entries[0].stamp;
+    let stamp = claim.batch.first();
     out.note(Note::Parked { device, conversation, stamp, why });
 }

@@ -7,7 +7,8 @@
 
 use crate::id::{ConversationId, DeviceId, HostId, Incarnation, MessageId, Session, Stamp};
 use crate::note::Removal;
-use crate::wire::{Message, SessionEvent};
+use crate::time::Wall;
+use crate::wire::{Hole, Message, SessionEvent};
 use serde::Serialize;
 
 /// The durable part of one host's disk, as a booting role finds it.
@@ -17,6 +18,9 @@ pub struct Disk {
     pub records: Vec<Record>,
     /// A half-written record followed the last whole one. It is gone; the boot says so.
     pub torn: bool,
+    /// How often a replica of it was promoted, each time perhaps without the last records of its
+    /// primary. Told by whoever promotes; PostgreSQL calls it the timeline.
+    pub timeline: u32,
 }
 
 /// One durable record. Each role writes only its own kinds.
@@ -34,10 +38,26 @@ pub enum Record {
     /// Client: a message it has taken into its own store, and so shows.
     Shown { id: MessageId, conversation: ConversationId, stamp: Stamp },
 
-    /// Database: the send transaction: dedupe record, sequence number, message, pending rows.
-    Appended { message: Message, stamp: Stamp },
+    /// Client: it knows why there is nothing at these numbers of this epoch.
+    Explained { conversation: ConversationId, epoch: u32, hole: Hole },
+    /// Client: it has heard that the sequence is in this epoch.
+    HeardOfEpoch(u32),
+
+    /// Database: the send transaction: dedupe record, sequence number, message, pending rows, and
+    /// when by its own clock.
+    Appended { message: Message, stamp: Stamp, at: Wall },
     /// Database: a device holds everything before `next`.
     Cursor { device: DeviceId, conversation: ConversationId, next: u64 },
+    /// Database: a device will not get what is at these numbers.
+    Dropped { device: DeviceId, conversation: ConversationId, hole: Hole },
+    /// Database: a push has failed; everything from here on is pending.
+    Parked { device: DeviceId, conversation: ConversationId, next: u64 },
+    /// Database: the sequence is in this epoch from here on.
+    Epoch(u32),
+    /// Database: numbers up to this one are given away in blocks.
+    Reserved { conversation: ConversationId, upto: u64 },
+    /// Database: machine ids before this one have been leased.
+    MachineLeased { next: u32 },
 
     /// Event log: one entry of one partition.
     Logged { partition: u32, event: SessionEvent },
@@ -48,6 +68,8 @@ pub enum Record {
     Row(Session),
     /// Registry: a row, removed, and why.
     RowRemoved { session: Session, why: Removal },
+    /// Registry, as a counter: numbers up to this one have been given.
+    Counted { conversation: ConversationId, number: u64 },
     /// Registry: an incarnation of a gateway that may never own a row again.
     Swept { gateway: HostId, incarnation: Incarnation },
 }

@@ -4,7 +4,7 @@
 //! time. Whatever must survive that is acknowledged here, by the other end's own frame.
 
 use crate::id::{ConversationId, DeviceId, Incarnation, MessageId, Stamp};
-use crate::wire::{Entry, Message, SendOutcome};
+use crate::wire::{Batch, Message, SendOutcome};
 use serde::Serialize;
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, strum::IntoStaticStr)]
@@ -23,11 +23,23 @@ pub enum Frame {
         conversation: ConversationId,
         upto: Stamp,
     },
-    /// The device holds everything before each `next`: send what follows. With `all`, also what
-    /// is undelivered in conversations that it does not list.
+    /// The device holds everything before each `next` and has heard of this epoch of the sequence:
+    /// send what follows. With `all`, also what is undelivered in conversations that it does not
+    /// list.
     CatchUp {
-        next: Vec<(ConversationId, u64)>,
+        epoch: u32,
+        next: Vec<(ConversationId, Stamp)>,
         all: bool,
+    },
+    /// The device holds everything before `next` and was told that the rest is not whole.
+    FullSync {
+        conversation: ConversationId,
+        next: Stamp,
+    },
+    /// The device holds everything before this place and cannot take what is there.
+    Reject {
+        conversation: ConversationId,
+        at: Stamp,
     },
     Heartbeat,
 
@@ -42,18 +54,24 @@ pub enum Frame {
         id: MessageId,
         outcome: SendOutcome,
     },
-    /// Messages of one conversation in sequence order. `head` is the last sequence number that
-    /// the server knows of, so that the device sees what is still missing.
+    /// A stretch of one conversation. Its head tells the device what is still missing.
     Deliver {
         conversation: ConversationId,
-        entries: Vec<Entry>,
-        head: u64,
+        batch: Batch,
+    },
+    /// Some of what the device asked for is not kept any more.
+    Truncated {
+        conversation: ConversationId,
+    },
+    /// The sequence began again: this is its epoch now.
+    Renumbered {
+        epoch: u32,
     },
     HeartbeatAck,
     /// Something undelivered is waiting up to these sequence numbers: an idle device learns of a
     /// hole by this.
     Behind {
-        heads: Vec<(ConversationId, u64)>,
+        heads: Vec<(ConversationId, Stamp)>,
     },
     /// A connection of this device with this newer epoch has taken over. A device that does not
     /// know of it has lost its count, and continues above it.

@@ -150,8 +150,17 @@ impl Role for Gateway {
                     (Frame::Ack { conversation, upto }, Some(session)) => {
                         self.acknowledge(conn, session, conversation, upto, out)
                     }
-                    (Frame::CatchUp { next, all }, Some(session)) => out
-                        .send(self.config.directory.database, Wire::CatchUp { session, next, all }),
+                    (Frame::CatchUp { epoch, next, all }, Some(session)) => {
+                        let wire = Wire::CatchUp { session, epoch, next, all };
+                        out.send(self.config.directory.database, wire)
+                    }
+                    (Frame::FullSync { conversation, next }, Some(session)) => {
+                        let wire = Wire::FullSync { session, conversation, next };
+                        out.send(self.config.directory.database, wire)
+                    }
+                    (Frame::Reject { conversation, at }, Some(session)) => {
+                        self.reject(conn, session, conversation, at, out)
+                    }
                     (Frame::Heartbeat, Some(session)) => {
                         self.beat(session, out);
                         out.write(conn, Frame::HeartbeatAck);
@@ -178,13 +187,21 @@ impl Role for Gateway {
             // A message's way out.
             Event::Received {
                 from,
-                wire: Wire::Offer { session, conversation, term, entries },
-            } => self.offer(from, session, conversation, term, entries, out),
-            Event::Received {
-                wire: Wire::Page { session, conversation, entries, head }, ..
-            } => {
+                wire: Wire::Offer { session, conversation, term, batch },
+            } => self.offer(from, session, conversation, term, batch, out),
+            Event::Received { wire: Wire::Page { session, conversation, batch }, .. } => {
                 if let Some(conn) = self.connection_of(session) {
-                    out.write(conn, Frame::Deliver { conversation, entries, head });
+                    out.write(conn, Frame::Deliver { conversation, batch });
+                }
+            }
+            Event::Received { wire: Wire::Truncated { session, conversation }, .. } => {
+                if let Some(conn) = self.connection_of(session) {
+                    out.write(conn, Frame::Truncated { conversation });
+                }
+            }
+            Event::Received { wire: Wire::Renumbered { session, epoch }, .. } => {
+                if let Some(conn) = self.connection_of(session) {
+                    out.write(conn, Frame::Renumbered { epoch });
                 }
             }
             Event::Received { wire: Wire::Behind { session, heads }, .. } => {

@@ -72,9 +72,11 @@ pub struct MessageId {
 
 /// A message's place in its conversation. `(conversation, epoch, seq)` names one message for ever
 /// (I4); a new epoch says that the numbering began again and clients must resynchronise.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
 pub struct Stamp {
-    /// Epoch of the conversation's sequence, from 1.
+    /// Epoch of the sequence, from 1. It changes when the database may have lost numbers.
     pub epoch: u32,
     /// From 1, without holes inside an epoch.
     pub seq: u64,
@@ -100,6 +102,11 @@ pub struct Session {
 /// of the database (the high half is its boot number).
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Term(pub u64);
+
+impl Term {
+    /// Of an attempt at a row that nobody has leased, or that does not exist.
+    pub const UNLEASED: Self = Self(0);
+}
 
 /// A batch of session events that a gateway publishes. The incarnation is part of it, so that an
 /// answer to an earlier boot's batch does not fit this one's.

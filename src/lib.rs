@@ -30,6 +30,7 @@ pub mod note;
 pub mod presence;
 pub mod registry;
 pub mod router;
+pub mod sequence;
 pub mod time;
 pub mod timing;
 pub mod wire;

@@ -132,3 +132,36 @@ pub const REGISTRY_FLUSH: Duration = Duration::from_secs(1);
 
 /// Partitions of the event log.
 pub const LOG_PARTITIONS: u32 = 8;
+
+/// A message that its device has rejected this often is dead: the first may be bad luck with a key
+/// that was on its way, the third is not.
+pub const REJECTIONS_MAX: u32 = 3;
+
+/// How long the cache of `dedupe = "cache-with-ttl"` remembers a message. A minute, as such caches
+/// do: longer than any resend of a connected device, and shorter than a tunnel.
+pub const DEDUPE_TTL: Duration = Duration::from_secs(60);
+
+/// How often `acknowledge = "when-cached"` writes its cache to the disk: MySQL's flush with
+/// `innodb_flush_log_at_trx_commit = 0`.
+pub const CACHE_FLUSH: Duration = Duration::from_secs(1);
+
+/// After how long `queue = "auto-commit"` counts as done what it handed out: Kafka's
+/// `auto.commit.interval.ms`.
+pub const AUTO_COMMIT: Duration = Duration::from_secs(5);
+
+/// Numbers in a block that a router reserves: PostgreSQL's documentation suggests such caches for
+/// sequences under load.
+pub const SEQUENCE_BLOCK: u32 = 100;
+
+/// Machine ids of ten bits, as Snowflake has them.
+pub const MACHINES: u32 = 1_024;
+
+/// How long a machine id is leased. A router that cannot renew it in time stops numbering.
+pub const MACHINE_LEASE: Duration = Duration::from_secs(60);
+
+/// A router asks again for a number that it has not got. Messages wait meanwhile; their devices
+/// repeat them after `RESEND_AFTER`.
+pub const NUMBER_RETRY: Duration = Duration::from_secs(1);
+
+/// Messages that wait at a router for a number. Further ones are not answered; the device resends.
+pub const UNNUMBERED_MAX: usize = 20_000;

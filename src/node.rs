@@ -105,9 +105,9 @@ pub struct Draft {
 }
 
 impl Draft {
-    pub fn numbered(self, id: MessageId) -> Message {
+    pub fn numbered(self, id: MessageId, clock: u64) -> Message {
         let Draft { op: _, conversation, body, answers } = self;
-        Message { id, conversation, body, answers }
+        Message { id, conversation, body, answers, clock }
     }
 }
 
@@ -166,8 +166,15 @@ pub enum Timer {
     Sweep,
     /// Cleaner: look at the suspects.
     Judge,
-    /// Registry: make the rows written so far durable (appendfsync everysec).
+    /// Registry: make the rows written so far durable (appendfsync everysec); database: write the
+    /// cached log.
     Flush,
+    /// Database: the next pending message expires.
+    Expire,
+    /// Router: ask again for a number for this message.
+    Renumber(MessageId),
+    /// Router: ask for a machine id, or for the same one for longer.
+    Machine,
 }
 
 /// The actions of one step, in order.

@@ -7,7 +7,7 @@ use crate::id::{
     ConversationId, DeviceId, HostId, Incarnation, MessageId, Session, Stamp, Term, UserId,
 };
 use crate::node::CloseCause;
-use crate::wire::Rejection;
+use crate::wire::{Hole, Rejection};
 use serde::Serialize;
 
 #[derive(
@@ -57,6 +57,26 @@ pub enum Note {
         conversation: ConversationId,
         from: u64,
         head: u64,
+    },
+    /// The device knows why there is no message at these numbers of this epoch.
+    HoleExplained {
+        conversation: ConversationId,
+        epoch: u32,
+        hole: Hole,
+    },
+    /// The device was told that some of what it asked for is not kept any more.
+    FullSyncAsked {
+        conversation: ConversationId,
+    },
+    /// The device cannot take this message.
+    Rejected {
+        id: MessageId,
+        conversation: ConversationId,
+        stamp: Stamp,
+    },
+    /// The device has heard that the sequence began again.
+    EpochHeard {
+        epoch: u32,
     },
     /// The device's connection is complete: the gateway welcomed it.
     Connected {
@@ -152,6 +172,26 @@ pub enum Note {
         device: DeviceId,
         conversation: ConversationId,
         term: Term,
+    },
+    /// The device will not get what is at these numbers; that is durable.
+    Dropped {
+        device: DeviceId,
+        conversation: ConversationId,
+        hole: Hole,
+    },
+    /// A message that its device could not take; it is kept aside for a person to look at.
+    DeadLettered {
+        id: MessageId,
+        device: DeviceId,
+        conversation: ConversationId,
+        stamp: Stamp,
+        rejections: u32,
+    },
+    /// The database was promoted: from this number on the conversation is in this epoch.
+    EpochBegan {
+        conversation: ConversationId,
+        epoch: u32,
+        from: u64,
     },
     /// A settlement or release under a term that is no longer current.
     StaleTerm {
@@ -254,6 +294,8 @@ pub enum Parking {
     RegistryDown,
     /// The router had as many attempts under way as it may have.
     Overload,
+    /// The device could not take the message.
+    Rejected,
 }
 
 /// Why a registry row was removed.

@@ -8,7 +8,7 @@
 
 use crate::design::Design;
 use crate::disk::{Disk, Record};
-use crate::id::{DeviceId, HostId, Incarnation, Session};
+use crate::id::{ConversationId, DeviceId, HostId, Incarnation, Session};
 use crate::limits;
 use crate::node::{Event, Outbox, Role, Timer};
 use crate::note::{Note, Removal};
@@ -44,6 +44,8 @@ enum State {
 pub struct Registry {
     design: Design,
     rows: BTreeMap<DeviceId, Row>,
+    /// The last number of each conversation, where it is a counter here that gives them.
+    counters: BTreeMap<ConversationId, u64>,
     /// Incarnations up to these own nothing any more.
     swept: BTreeMap<HostId, Incarnation>,
     flushing: bool,
@@ -59,6 +61,7 @@ impl Registry {
         let mut registry = Self {
             design: config.design,
             rows: BTreeMap::new(),
+            counters: BTreeMap::new(),
             swept: BTreeMap::new(),
             flushing: false,
             appended: 0,
@@ -73,6 +76,9 @@ impl Registry {
                 Record::RowRemoved { session, why } => {
                     let state = if why == Removal::Closed { State::Closed } else { State::Evicted };
                     registry.rows.insert(session.device, Row { session, state });
+                }
+                Record::Counted { conversation, number } => {
+                    registry.counters.insert(conversation, number);
                 }
                 Record::Swept { gateway, incarnation } => {
                     registry.swept.insert(gateway, incarnation);
@@ -111,6 +117,14 @@ impl Role for Registry {
                 }
                 let dead = dead.into_iter().collect();
                 out.send(from, Wire::Applied { partition, next, displaced, dead });
+            }
+            // `INCR`: answered at once, on disk within the second.
+            Event::Received { from, wire: Wire::Count { conversation, id } } => {
+                let number = self.counters.entry(conversation).or_default();
+                *number += 1;
+                let number = *number;
+                self.record(Record::Counted { conversation, number }, out);
+                out.send(from, Wire::Counted { conversation, id, number });
             }
             Event::Received { wire: Wire::Evict { session }, .. } => {
                 self.remove(session, Removal::Evicted, out);

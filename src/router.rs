@@ -4,6 +4,8 @@
 //! device under the lease that came with the append. It keeps nothing that matters: whatever it
 //! was doing when it dies is a leased row that comes due, or a send that its device repeats.
 
+mod numbering;
+
 use crate::delivery::Deliveries;
 use crate::design::Design;
 use crate::directory::Directory;
@@ -12,7 +14,8 @@ use crate::limits;
 use crate::node::{Event, Outbox, Role, Timer};
 use crate::note::{Note, Parking};
 use crate::time::Now;
-use crate::wire::Wire;
+use crate::wire::{Message, Wire};
+use numbering::Numbers;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -36,20 +39,26 @@ struct Origin {
 pub struct Router {
     directory: Arc<Directory>,
     appends: BTreeMap<MessageId, Origin>,
+    numbers: Numbers,
     deliveries: Deliveries,
 }
 
 impl Router {
     pub fn boot(config: Config) -> Self {
         let deliveries = Deliveries::new(config.directory.clone(), config.entropy);
-        Self { directory: config.directory, appends: BTreeMap::new(), deliveries }
+        Self {
+            numbers: Numbers::new(config.design.sequence),
+            directory: config.directory,
+            appends: BTreeMap::new(),
+            deliveries,
+        }
     }
 }
 
 impl Role for Router {
     fn step(&mut self, now: Now, event: Event, out: &mut Outbox) {
         match event {
-            Event::Booted => {}
+            Event::Booted => self.numbers.begin(&self.directory, out),
             Event::Received { from, wire: Wire::Route { session, message } } => {
                 let id = message.id;
                 if self.appends.len() == limits::APPENDS_MAX {
@@ -58,7 +67,7 @@ impl Role for Router {
                 }
                 // A resend that meets its earlier self only changes who is to be answered.
                 self.appends.insert(id, Origin { gateway: from, session });
-                out.send(self.directory.database, Wire::Append { message });
+                self.number(now, message, out);
                 out.set_timer(Timer::AppendLimit(id), limits::APPEND_LIMIT);
             }
             Event::Received { wire: Wire::Appended { id, outcome, claims }, .. } => {
@@ -71,12 +80,12 @@ impl Role for Router {
                     if self.deliveries.len() < limits::ATTEMPTS_MAX {
                         self.deliveries.begin(claim, out);
                     } else {
-                        self.deliveries.give_back(&claim, Parking::Overload, out);
+                        self.deliveries.give_back(&claim, Parking::Overload, None, out);
                     }
                 }
             }
             // The device repeats the send; the database knows whether it is new.
-            Event::Refused { wire: Wire::Append { message }, .. } => {
+            Event::Refused { wire: Wire::Append { message, .. }, .. } => {
                 out.cancel_timer(Timer::AppendLimit(message.id));
                 self.appends.remove(&message.id);
             }
@@ -84,7 +93,26 @@ impl Role for Router {
                 self.appends.remove(&id);
             }
             Event::Refused { wire: Wire::Routed { .. }, .. } => {} // Likewise.
+            event if Numbers::takes(&event) => self.numbered(now, event, out),
             other => self.deliveries.step(now, other, out),
+        }
+    }
+}
+
+// Numbers, where it is the router that gives or fetches them.
+impl Router {
+    /// Appends a message as soon as it has its number.
+    fn number(&mut self, now: Now, message: Message, out: &mut Outbox) {
+        let directory = self.directory.clone();
+        for (message, number) in self.numbers.number(now, message, &directory, out) {
+            out.send(directory.database, Wire::Append { message, number });
+        }
+    }
+
+    fn numbered(&mut self, now: Now, event: Event, out: &mut Outbox) {
+        let directory = self.directory.clone();
+        for (message, number) in self.numbers.step(now, event, &directory, out) {
+            out.send(directory.database, Wire::Append { message, number });
         }
     }
 }

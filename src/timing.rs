@@ -1,4 +1,4 @@
-//! The times that a deployment chooses, and a scenario may set under `[timing]`.
+//! The times and sizes that a deployment chooses, and a scenario may set under `[timing]`.
 //!
 //! The defaults are those of the literature, made sound where the literature is not: each says
 //! which. Times that follow from the protocol itself are constants in [`crate::limits`].
@@ -35,6 +35,12 @@ pub struct Timing {
     /// 30 s: with a limit equal to the heartbeat a healthy user flaps.
     #[serde(with = "humantime_serde")]
     pub online: Duration,
+    /// A message that has been pending for a device for this long is dropped for it. The
+    /// literature's 30 days.
+    #[serde(with = "humantime_serde")]
+    pub expiry: Duration,
+    /// Messages that may be pending for a device; beyond that the oldest are dropped.
+    pub pending_depth: u32,
     /// Seen longer ago than this is offline; in between is away. The literature's 5 min.
     #[serde(with = "humantime_serde")]
     pub offline: Duration,
@@ -50,6 +56,8 @@ impl Default for Timing {
             clean_after: Duration::from_secs(45),
             consumer_lag: Duration::ZERO,
             online: Duration::from_secs(75),
+            expiry: Duration::from_secs(30 * 24 * 3600),
+            pending_depth: 10_000,
             offline: Duration::from_secs(300),
         }
     }

@@ -20,11 +20,19 @@ pub struct Message {
     pub body: Arc<str>,
     /// The message that this one answers, if any.
     pub answers: Option<MessageId>,
+    /// The device's Lamport clock when it wrote this: greater than any number that it had seen.
+    pub clock: u64,
 }
 
 impl Message {
     pub fn sender(&self) -> UserId {
         self.id.device.user
+    }
+
+    /// Whether a device can make anything of it. A body with a NUL in it stands for every payload
+    /// that its recipient's decoder refuses: a bad ciphertext, an unknown kind of content.
+    pub fn is_readable(&self) -> bool {
+        !self.body.contains('\0')
     }
 }
 
@@ -33,6 +41,67 @@ impl Message {
 pub struct Entry {
     pub message: Message,
     pub stamp: Stamp,
+}
+
+/// Numbers of a conversation at which a device will never get a message, and why.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+pub struct Hole {
+    pub from: u64,
+    /// The last of them.
+    pub upto: u64,
+    pub why: HoleReason,
+}
+
+/// Why there is no message at a number. Only the first three are drops: a message was there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum HoleReason {
+    /// The device had as much pending as it may have, and this was the oldest.
+    Depth,
+    /// It had been pending for longer than messages are kept.
+    Expired,
+    /// The device could not take it; it is among the dead letters.
+    Poison,
+    /// The number was drawn and never used.
+    Unused,
+    /// The sequence began again before this number; whatever had it is gone.
+    Renumbered,
+}
+
+/// A stretch of one conversation as it is handed to a device: messages in sequence order, and the
+/// holes among them.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize)]
+pub struct Batch {
+    pub entries: Vec<Entry>,
+    pub holes: Vec<Hole>,
+    /// The last place that whoever made the batch knows of; its epoch is the sequence's.
+    pub head: Stamp,
+    /// For a device that lives in an earlier epoch of the sequence: what it holds from this number
+    /// on belongs to a history that is gone.
+    pub renumbered: Option<u64>,
+}
+
+impl Batch {
+    /// Nothing to tell a device.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty() && self.holes.is_empty() && self.renumbered.is_none()
+    }
+
+    /// The place that it begins with. An empty batch has none; it begins at its head.
+    pub fn first(&self) -> Stamp {
+        let entry = self.entries.first().map(|entry| entry.stamp.seq);
+        let hole = self.holes.first().map(|hole| hole.from);
+        let seq = entry.into_iter().chain(hole).min().unwrap_or(self.head.seq);
+        Stamp { seq, ..self.head }
+    }
+
+    /// The last place that it says something about: what its acknowledgement covers.
+    pub fn upto(&self) -> Stamp {
+        let entry = self.entries.last().map(|entry| entry.stamp.seq);
+        let hole = self.holes.last().map(|hole| hole.upto);
+        let seq = entry.into_iter().chain(hole).max().unwrap_or(self.head.seq);
+        Stamp { seq, ..self.head }
+    }
 }
 
 /// What became of a send: the answer that a resend gets again.
@@ -61,8 +130,8 @@ pub struct Claim {
     pub term: Term,
     /// Attempts made before this one.
     pub attempts: u32,
-    /// The undelivered messages in sequence order; never empty.
-    pub entries: Vec<Entry>,
+    /// What the device has not got; never empty.
+    pub batch: Batch,
 }
 
 /// How a gateway answers an offer.
@@ -70,6 +139,8 @@ pub struct Claim {
 pub enum OfferOutcome {
     /// The device itself acknowledged everything up to this place.
     Acknowledged(Stamp),
+    /// The device has everything before this place and cannot take what is there.
+    Rejected(Stamp),
     /// No such connection here: another incarnation, another epoch, or gone. A definite no.
     NotHere,
     /// The connection has as many unacknowledged messages as it may have.
@@ -143,9 +214,10 @@ pub enum Wire {
         id: MessageId,
         outcome: SendOutcome,
     },
-    /// Router to database: the send transaction.
+    /// Router to database: the send transaction. The number, if the router gives it.
     Append {
         message: Message,
+        number: Option<u64>,
     },
     /// Database to router. `claims` are leased to the router for one attempt each.
     Appended {
@@ -170,7 +242,7 @@ pub enum Wire {
         session: Session,
         conversation: ConversationId,
         term: Term,
-        entries: Vec<Entry>,
+        batch: Batch,
     },
     Offered {
         session: Session,
@@ -191,7 +263,7 @@ pub enum Wire {
         device: DeviceId,
         conversation: ConversationId,
         term: Term,
-        next: Vec<Entry>,
+        next: Batch,
     },
     /// Give the row back, due again after `retry_after`. An older term is ignored.
     Release {
@@ -199,6 +271,14 @@ pub enum Wire {
         conversation: ConversationId,
         term: Term,
         retry_after: Duration,
+        /// The device rejected the message at this place.
+        rejected: Option<Stamp>,
+    },
+    /// Router to database: the push has failed; deliver everything from here on later.
+    Park {
+        device: DeviceId,
+        conversation: ConversationId,
+        from: Stamp,
     },
     /// Worker to database: give me at most `most` due rows.
     Claim {
@@ -213,19 +293,43 @@ pub enum Wire {
     },
 
     // Catching up.
-    /// Gateway to database: the device holds everything before each `next`. With `all`, also tell
-    /// it of every conversation with something undelivered that it did not list.
+    /// Gateway to database: the device holds everything before each `next`, and has heard of this
+    /// epoch of the sequence. With `all`, also tell it of every conversation with something
+    /// undelivered that it did not list.
     CatchUp {
         session: Session,
-        next: Vec<(ConversationId, u64)>,
+        epoch: u32,
+        next: Vec<(ConversationId, Stamp)>,
         all: bool,
     },
-    /// One page of one conversation. `head` is the last sequence number there is.
+    /// One page of one conversation.
     Page {
         session: Session,
         conversation: ConversationId,
-        entries: Vec<Entry>,
-        head: u64,
+        batch: Batch,
+    },
+    /// Some of what the device asked for is not kept any more: it needs a full sync.
+    Truncated {
+        session: Session,
+        conversation: ConversationId,
+    },
+    /// Gateway to database: the device holds everything before `next`; tell it all that there is
+    /// to know after that. Answered by a page.
+    FullSync {
+        session: Session,
+        conversation: ConversationId,
+        next: Stamp,
+    },
+    /// The sequence began again: this is its epoch now.
+    Renumbered {
+        session: Session,
+        epoch: u32,
+    },
+    /// Gateway to database: the device cannot take what it caught up with at this place.
+    Reject {
+        device: DeviceId,
+        conversation: ConversationId,
+        at: Stamp,
     },
     /// Gateway to database: the device acknowledged, outside of any offer.
     Advance {
@@ -240,7 +344,37 @@ pub enum Wire {
     /// Yes: this one, in these conversations, up to these sequence numbers.
     Behind {
         session: Session,
-        heads: Vec<(ConversationId, u64)>,
+        heads: Vec<(ConversationId, Stamp)>,
+    },
+
+    // Numbers, where it is not the database that gives them.
+    /// Router to the counter: the next number of this conversation, for this message.
+    Count {
+        conversation: ConversationId,
+        id: MessageId,
+    },
+    Counted {
+        conversation: ConversationId,
+        id: MessageId,
+        number: u64,
+    },
+    /// Router to database: a block of numbers of this conversation, for this router alone.
+    Reserve {
+        conversation: ConversationId,
+    },
+    Reserved {
+        conversation: ConversationId,
+        first: u64,
+        count: u32,
+    },
+    /// Router to database: a machine id, or the same one for longer.
+    LeaseMachine {
+        held: Option<u16>,
+    },
+    /// For this long from when it was asked for.
+    MachineLeased {
+        machine: u16,
+        lasts: Duration,
     },
 
     // Registration: gateway, event log, consumer, registry.

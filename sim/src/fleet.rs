@@ -115,7 +115,7 @@ impl Crew for Fleet {
                 design,
             }))),
             Part::Database => {
-                let config = database::Config { directory, design };
+                let config = database::Config { directory, timing, design };
                 Member::Database(Box::new(Database::boot(config, disk)))
             }
             Part::Presence => {

@@ -20,7 +20,7 @@ use crate::trace::Names;
 use crate::world::latency::Latency;
 use crate::world::net::{Matrix, Net, Profile};
 use crate::world::{Crew, Machine, World};
-use courier::id::{ConversationId, HostId, MessageId};
+use courier::id::{ConversationId, HostId, MessageId, Stamp};
 use courier::jitter;
 use courier::node::{Command, Draft};
 use courier::note::Note;
@@ -77,6 +77,8 @@ struct Backlog {
     unanswered: BTreeSet<MessageId>,
     unseen: BTreeMap<MessageId, u32>,
     seen_early: BTreeMap<MessageId, u32>,
+    /// Where the unseen ones are.
+    placed: BTreeMap<(ConversationId, Stamp), MessageId>,
 }
 
 impl Backlog {
@@ -88,7 +90,7 @@ impl Backlog {
             Note::Failed { id, .. } => {
                 self.unanswered.remove(id);
             }
-            Note::Accepted { id, conversation, .. } => {
+            Note::Accepted { id, conversation, stamp } => {
                 if !self.unanswered.remove(id) {
                     return;
                 }
@@ -96,19 +98,35 @@ impl Backlog {
                 let rest = audience_len(cast, *conversation).saturating_sub(early);
                 if rest > 0 {
                     self.unseen.insert(*id, rest);
+                    self.placed.insert((*conversation, *stamp), *id);
                 }
             }
-            Note::Shown { id, .. } => match self.unseen.get_mut(id) {
-                Some(rest) if *rest > 1 => *rest -= 1,
-                Some(_) => {
-                    self.unseen.remove(id);
+            Note::Shown { id, .. } => self.seen(*id),
+            // As good as seen: the device knows that it will never be.
+            Note::HoleExplained { conversation, epoch, hole } => {
+                let first = (*conversation, Stamp { epoch: 0, seq: 0 });
+                let last = (*conversation, Stamp { epoch: *epoch, seq: u64::MAX });
+                let holds = |stamp: Stamp| (hole.from..=hole.upto).contains(&stamp.seq);
+                let placed = self.placed.range(first..=last);
+                let covered = placed.filter(|((_, stamp), _)| holds(*stamp));
+                for id in covered.map(|(_, id)| *id).collect::<Vec<_>>() {
+                    self.seen(id);
                 }
-                None if self.unanswered.contains(id) => {
-                    *self.seen_early.entry(*id).or_default() += 1;
-                }
-                None => {}
-            },
+            }
             _ => {}
+        }
+    }
+
+    fn seen(&mut self, id: MessageId) {
+        match self.unseen.get_mut(&id) {
+            Some(rest) if *rest > 1 => *rest -= 1,
+            Some(_) => {
+                self.unseen.remove(&id);
+            }
+            None if self.unanswered.contains(&id) => {
+                *self.seen_early.entry(id).or_default() += 1;
+            }
+            None => {}
         }
     }
 

@@ -134,15 +134,16 @@ impl Client {
     pub(super) fn catch_up(&mut self, conn: ConnId, out: &mut Outbox) {
         let next: Vec<_> =
             self.inboxes.iter().map(|(id, inbox)| (*id, inbox.held_up_to())).collect();
+        let epoch = self.heard_of;
         let mut pages = next.chunks(limits::CATCH_UP_CONVERSATIONS_MAX).peekable();
         if pages.peek().is_none() {
-            out.write(conn, Frame::CatchUp { next: Vec::new(), all: true });
+            out.write(conn, Frame::CatchUp { epoch, next: Vec::new(), all: true });
         }
         // What is undelivered elsewhere is asked for once; with more conversations than fit, the
         // device may be sent some of its own again, and drops them.
         let mut all = true;
         for page in pages {
-            out.write(conn, Frame::CatchUp { next: page.to_vec(), all });
+            out.write(conn, Frame::CatchUp { epoch, next: page.to_vec(), all });
             all = false;
         }
     }

@@ -10,7 +10,7 @@ use crate::id::{ConversationId, MessageId};
 use crate::limits;
 use crate::node::{Draft, Outbox, Timer};
 use crate::note::Note;
-use crate::wire::{Entry, Message, Rejection, SendOutcome};
+use crate::wire::{Batch, Entry, Message, Rejection, SendOutcome};
 
 impl Client {
     pub(super) fn write_down(&mut self, draft: Draft, out: &mut Outbox) {
@@ -21,7 +21,8 @@ impl Client {
         self.counter += 1;
         let id = MessageId { device: self.config.device, counter: self.counter };
         let op = draft.op;
-        let message = draft.numbered(id);
+        self.clock += 1;
+        let message = draft.numbered(id, self.clock);
         let record = Record::Outgoing(message.clone());
         self.outbox.push_back(Outgoing { message, durable: false, written: false });
         self.append(record, Durable::Outgoing { op, id }, out);
@@ -55,7 +56,8 @@ impl Client {
         if let SendOutcome::Accepted(stamp) = outcome {
             let message = waiting.message.clone();
             let conversation = message.conversation;
-            self.take(conversation, vec![Entry { message, stamp }], stamp.seq, out);
+            let entries = vec![Entry { message, stamp }];
+            self.take(conversation, Batch { entries, head: stamp, ..Batch::default() }, out);
         }
         self.finish(id, outcome, out);
     }

@@ -10,7 +10,7 @@ use crate::limits;
 use crate::node::Outbox;
 use crate::note::Note;
 use crate::time::Now;
-use crate::wire::{Entry, Message, OfferOutcome, Rejection, SendOutcome, Wire};
+use crate::wire::{Batch, Message, OfferOutcome, Rejection, SendOutcome, Wire};
 
 impl Gateway {
     pub(super) fn route(&mut self, now: Now, session: Session, message: Message, out: &mut Outbox) {
@@ -41,7 +41,7 @@ impl Gateway {
         session: Session,
         conversation: ConversationId,
         term: Term,
-        entries: Vec<Entry>,
+        batch: Batch,
         out: &mut Outbox,
     ) {
         let answer = |outcome| Wire::Offered { session, conversation, term, outcome };
@@ -57,15 +57,39 @@ impl Gateway {
         }
         connection.offers.retain(|offer| !same(offer));
         let unacknowledged: usize = connection.offers.iter().map(|offer| offer.entries).sum();
-        if unacknowledged + entries.len() > limits::UNACKED_MESSAGES_MAX {
+        if unacknowledged + batch.entries.len() > limits::UNACKED_MESSAGES_MAX {
             out.note(Note::OfferBusy { device: session.device });
             out.send(from, answer(OfferOutcome::Busy));
             return;
         }
-        let upto = entries.last().expect("a claim is never empty").stamp;
-        let entries_len = entries.len();
-        connection.offers.push(Offer { from, conversation, term, upto, entries: entries_len });
-        out.write(conn, Frame::Deliver { conversation, entries, head: upto.seq });
+        let (upto, entries) = (batch.upto(), batch.entries.len());
+        connection.offers.push(Offer { from, conversation, term, upto, entries });
+        out.write(conn, Frame::Deliver { conversation, batch });
+    }
+
+    /// The device cannot take what is at this place. Whoever offered it is told, or the database if
+    /// the device had asked for it by itself.
+    pub(super) fn reject(
+        &mut self,
+        conn: ConnId,
+        session: Session,
+        conversation: ConversationId,
+        at: Stamp,
+        out: &mut Outbox,
+    ) {
+        let connection = self.connections.get_mut(&conn).expect("it just spoke");
+        let holds = |offer: &Offer| offer.conversation == conversation && offer.upto >= at;
+        match connection.offers.iter().position(holds) {
+            Some(offered) => {
+                let Offer { from, term, .. } = connection.offers.remove(offered);
+                let outcome = OfferOutcome::Rejected(at);
+                out.send(from, Wire::Offered { session, conversation, term, outcome });
+            }
+            None => out.send(
+                self.config.directory.database,
+                Wire::Reject { device: session.device, conversation, at },
+            ),
+        }
     }
 
     pub(super) fn acknowledge(

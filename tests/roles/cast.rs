@@ -5,7 +5,7 @@ use courier::id::{
     ConnId, ConversationId, DeviceId, HostId, Incarnation, MessageId, Session, Stamp, Term, UserId,
 };
 use courier::node::{Command, Draft};
-use courier::wire::{Claim, Entry, Message};
+use courier::wire::{Batch, Claim, Entry, Message};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -120,7 +120,7 @@ pub fn message_id(from: u32, counter: u32) -> MessageId {
 }
 
 pub fn message(from: u32, counter: u32, conversation: ConversationId) -> Message {
-    Message { id: message_id(from, counter), conversation, body: "hi".into(), answers: None }
+    Message { id: message_id(from, counter), conversation, body: "hi".into(), answers: None, clock: u64::from(counter) }
 }
 
 pub fn entry(seq: u64, message: Message) -> Entry {
@@ -132,6 +132,17 @@ pub fn entries(seqs: std::ops::RangeInclusive<u64>) -> Vec<Entry> {
     seqs.map(|seq| entry(seq, message(1, seq as u32, pair(1, 2)))).collect()
 }
 
+/// The same, as a batch without holes.
+pub fn batch(seqs: std::ops::RangeInclusive<u64>) -> Batch {
+    batch_of(entries(seqs))
+}
+
+/// These messages, and nothing after them.
+pub fn batch_of(entries: Vec<Entry>) -> Batch {
+    let head = entries.last().map_or(Stamp { epoch: 1, seq: 0 }, |entry| entry.stamp);
+    Batch { entries, head, ..Batch::default() }
+}
+
 /// A first attempt at delivering to user 2 what user 1 wrote.
 pub fn claim(lease: u64, seqs: std::ops::RangeInclusive<u64>) -> Claim {
     Claim {
@@ -139,7 +150,7 @@ pub fn claim(lease: u64, seqs: std::ops::RangeInclusive<u64>) -> Claim {
         conversation: pair(1, 2),
         term: term(lease),
         attempts: 0,
-        entries: entries(seqs),
+        batch: batch(seqs),
     }
 }
 

@@ -175,10 +175,10 @@ fn an_idle_device_that_is_told_it_is_behind_asks_for_the_rest() {
         t.arrives(conn(2, 1), deliver(entries(1..=1), 1)).synced();
     });
     t.beat("it holds #1");
-    t.arrives(conn(2, 1), Frame::Behind { heads: vec![(pair(1, 2), 3)] });
+    t.arrives(conn(2, 1), Frame::Behind { heads: vec![(pair(1, 2), stamp(3))] });
     t.arrives(conn(2, 1), deliver(entries(2..=3), 3)).synced();
     t.beat("behind no more: the same word asks for nothing");
-    t.arrives(conn(2, 1), Frame::Behind { heads: vec![(pair(1, 2), 3)] });
+    t.arrives(conn(2, 1), Frame::Behind { heads: vec![(pair(1, 2), stamp(3))] });
     golden!(t);
 }
 

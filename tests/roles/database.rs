@@ -13,7 +13,7 @@ use courier::wire::Wire;
 use std::time::Duration;
 
 fn boot(disk: &Disk) -> Database {
-    Database::boot(Config { directory: fleet(), design: Design::default() }, disk)
+    Database::boot(Config { directory: fleet(), timing: std::sync::Arc::default(), design: Design::default() }, disk)
 }
 
 fn fresh() -> Script<Database> {
@@ -40,7 +40,7 @@ fn holding(messages: u32) -> Script<Database> {
 }
 
 fn append(counter: u32) -> Wire {
-    Wire::Append { message: message(1, counter, pair(1, 2)) }
+    Wire::Append { message: message(1, counter, pair(1, 2)), number: None }
 }
 
 fn settle(lease: u64, seq: u64) -> Wire {
@@ -51,7 +51,7 @@ fn settle(lease: u64, seq: u64) -> Wire {
 fn release(lease: u64, seconds: u64) -> Wire {
     let (device, conversation) = (u(2), pair(1, 2));
     let retry_after = Duration::from_secs(seconds);
-    Wire::Release { device, conversation, term: term(lease), retry_after }
+    Wire::Release { device, conversation, term: term(lease), retry_after, rejected: None }
 }
 
 const CLAIM: Wire = Wire::Claim { most: 10 };
@@ -83,14 +83,14 @@ fn a_resend_that_overtakes_its_own_transaction_waits_for_it() {
 #[test]
 fn a_stranger_may_not_write_into_a_conversation() {
     let mut t = serving();
-    t.receives(app(1), Wire::Append { message: message(4, 1, group()) });
+    t.receives(app(1), Wire::Append { message: message(4, 1, group()), number: None });
     golden!(t);
 }
 
 #[test]
 fn every_other_member_gets_a_row_leased_to_the_router() {
     let mut t = serving();
-    t.receives(app(1), Wire::Append { message: message(1, 1, group()) }).synced();
+    t.receives(app(1), Wire::Append { message: message(1, 1, group()), number: None }).synced();
     golden!(t);
 }
 
@@ -157,7 +157,7 @@ fn what_is_not_durable_is_shown_to_nobody() {
     let mut t = holding(1);
     t.receives(app(1), append(2));
     let session = session(2, 1, 1);
-    t.receives(server(1), Wire::CatchUp { session, next: vec![(pair(1, 2), 1)], all: false });
+    t.receives(server(1), Wire::CatchUp { session, epoch: 1, next: vec![(pair(1, 2), stamp(1))], all: false });
     t.receives(app(1), settle(1, 2));
     t.beat("a device that claims more than there is gets no further than what is durable");
     t.synced_up_to(2).synced();
@@ -205,7 +205,7 @@ fn a_device_catches_up_page_by_page() {
 fn with_all_it_also_gets_what_it_does_not_know_of() {
     let mut t = holding(1);
     t.unseen(|t| {
-        t.receives(app(1), Wire::Append { message: message(3, 1, group()) }).synced();
+        t.receives(app(1), Wire::Append { message: message(3, 1, group()), number: None }).synced();
     });
     t.beat("it lists u1~u2, and a conversation that is not its own");
     let next = vec![(pair(1, 2), 1), (pair(3, 4), 1)];
@@ -255,7 +255,7 @@ fn a_device_that_registers_during_an_attempt_is_attempted_again_at_once() {
     let mut t = holding(1).untold();
     t.receives(CONSUMER, Wire::Wake { devices: vec![u(2)] });
     let (device, conversation, retry_after) = (u(2), pair(1, 2), Duration::from_secs(900));
-    t.receives(app(1), Wire::Release { device, conversation, term: term(1), retry_after });
+    t.receives(app(1), Wire::Release { device, conversation, term: term(1), retry_after, rejected: None });
     t.receives(app(1), CLAIM);
     let claimed = |action: &Action| match action {
         Action::Send { wire: Wire::Claimed { claims }, .. } => claims.len() == 1,

@@ -157,7 +157,7 @@ fn a_value_is_shown_as_people_write_it() {
     );
     assert_eq!(render(&Wire::Placed { epoch: 4, gateway: None }), "Placed epoch=4 gateway=none");
     assert_eq!(
-        render(&Wire::CatchUp { session, next: vec![(cast::pair(1, 2), 9)], all: true }),
+        render(&Wire::CatchUp { session, epoch: 1, next: vec![(cast::pair(1, 2), cast::stamp(9))], all: true }),
         "CatchUp u2 e4 at server-1 i1 [u1~u2:9] all=true"
     );
     assert_eq!(render(&cast::conn(2, 4)), "u2:4");

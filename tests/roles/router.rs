@@ -199,7 +199,7 @@ fn a_database_that_does_not_answer_leaves_the_send_to_its_device() {
 fn a_database_that_is_down_is_not_waited_for() {
     let mut t = app_1();
     t.receives(server(3), route());
-    t.refused(DATABASE, Wire::Append { message: message(1, 1, pair(1, 2)) });
+    t.refused(DATABASE, Wire::Append { message: message(1, 1, pair(1, 2)), number: None });
     golden!(t);
 }
 

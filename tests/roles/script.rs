@@ -198,7 +198,7 @@ impl<R: Role> Script<R> {
         self.synced = 0;
         self.timers.clear();
         self.peers.clear();
-        let disk = Disk { records: self.disk.clone(), torn: false };
+        let disk = Disk { records: self.disk.clone(), ..Disk::default() };
         self.role = boot(&disk);
         self.boots()
     }

@@ -98,7 +98,8 @@ impl Story {
             regressed(words, last, showing, findings);
         }
         let first = *self.first.entry(id).or_insert(showing);
-        if first.stamp != stamp {
+        // What was lost with an earlier epoch may come again in a later one.
+        if first.stamp != stamp && first.stamp.epoch == stamp.epoch {
             disagreed(words, first, showing, findings);
         }
     }
@@ -160,6 +161,7 @@ impl Story {
         let place = |id| self.places.get(&id);
         if let (Some(own), Some(other)) = (place(answer.id), place(answered))
             && own < other
+            && own.epoch == other.epoch
         {
             let what = format!(
                 "{} took the place {own}, before {answered} that it answers, at {other}",

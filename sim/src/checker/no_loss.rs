@@ -1,4 +1,5 @@
-//! I1, no-loss: what was accepted is shown on every device of every member.
+//! I1, no-loss: what was accepted is shown on every device of every member, or that device holds
+//! an explicit hole with a reason that covers it.
 //!
 //! Counted from `Accepted` as the sending device notes it: a message that is persisted but whose
 //! sender never learned so is not acknowledged, and nothing is owed. The audience is every device
@@ -16,6 +17,7 @@ use super::{Anomaly, Invariant};
 use crate::history::History;
 use courier::id::{ConversationId, DeviceId, MessageId, Stamp};
 use courier::note::Note;
+use courier::wire::{Hole, HoleReason};
 use std::collections::BTreeMap;
 
 struct Accepted {
@@ -29,11 +31,15 @@ pub(super) fn check(history: &History, anomalies: &mut Vec<Anomaly>) {
         return;
     }
     let (accepted, shown) = collect(history);
+    let excuses = Excuses::of(history);
     let devices = at_the_end(history);
     let mut findings = Findings::of(Invariant::NoLoss);
     for (id, accepted) in &accepted {
         for device in history.cast.audience(accepted.conversation) {
             if shown.binary_search(&(*id, device)).is_ok() {
+                continue;
+            }
+            if excuses.cover(device, accepted) {
                 continue;
             }
             let standing = devices.at(history.cast.host_of(device));
@@ -44,6 +50,54 @@ pub(super) fn check(history: &History, anomalies: &mut Vec<Anomaly>) {
         }
     }
     findings.finish(anomalies);
+}
+
+/// What devices know that they do not have, and why.
+#[derive(Default)]
+struct Excuses {
+    /// Holes with the epoch of their numbers. Numbers that were merely never used excuse nothing:
+    /// an accepted message had one.
+    holes: BTreeMap<(DeviceId, ConversationId), Vec<(u32, Hole)>>,
+    /// The epoch of the sequence that a device has heard of.
+    heard: BTreeMap<DeviceId, u32>,
+    /// Where each epoch began, after the first.
+    began: BTreeMap<(ConversationId, u32), u64>,
+}
+
+impl Excuses {
+    fn of(history: &History) -> Self {
+        let mut excuses = Self::default();
+        for (_, host, note) in history.notes() {
+            let device = history.cast.device_at(host);
+            match (*note, device) {
+                (Note::HoleExplained { conversation, epoch, hole }, Some(device))
+                    if hole.why != HoleReason::Unused =>
+                {
+                    let known = excuses.holes.entry((device, conversation)).or_default();
+                    known.push((epoch, hole));
+                }
+                (Note::EpochHeard { epoch }, Some(device)) => {
+                    excuses.heard.insert(device, epoch);
+                }
+                (Note::EpochBegan { conversation, epoch, from }, _) => {
+                    excuses.began.insert((conversation, epoch), from);
+                }
+                _ => {}
+            }
+        }
+        excuses
+    }
+
+    fn cover(&self, device: DeviceId, accepted: &Accepted) -> bool {
+        let Accepted { conversation, stamp, .. } = *accepted;
+        let holes = self.holes.get(&(device, conversation)).into_iter().flatten();
+        let mut known = holes
+            .filter(|(epoch, hole)| stamp.epoch <= *epoch && (hole.from..=hole.upto).contains(&stamp.seq));
+        let heard = self.heard.get(&device).copied().unwrap_or(1);
+        // A conversation of which nothing was left began at 1.
+        let void = |epoch| stamp.seq >= self.began.get(&(conversation, epoch)).copied().unwrap_or(1);
+        known.next().is_some() || (stamp.epoch + 1..=heard).any(void)
+    }
 }
 
 /// What was accepted, and in order who showed what.

@@ -44,8 +44,9 @@ pub(super) fn check(history: &History, anomalies: &mut Vec<Anomaly>) {
 struct Sequence<'h> {
     words: Words<'h>,
     names: BTreeMap<Place, MessageId>,
-    places: BTreeMap<MessageId, Place>,
-    persisted: BTreeSet<MessageId>,
+    /// Per epoch: when the sequence begins again, what was lost may be sent again.
+    places: BTreeMap<(MessageId, u32), Place>,
+    persisted: BTreeSet<(MessageId, u32)>,
     /// The last message persisted in each conversation.
     heads: BTreeMap<ConversationId, (Stamp, MessageId)>,
     findings: Findings,
@@ -55,8 +56,8 @@ impl Sequence<'_> {
     /// Somebody names a place. Returns whether it agrees with all that was said before.
     fn named(&mut self, at: u64, id: MessageId, place: Place) -> bool {
         let named = *self.names.entry(place).or_insert(id);
-        let placed = *self.places.entry(id).or_insert(place);
         let (conversation, stamp) = place;
+        let placed = *self.places.entry((id, stamp.epoch)).or_insert(place);
         if named != id {
             let what = format!(
                 "{stamp} of {} names {named}, and at {} also {id}",
@@ -82,7 +83,7 @@ impl Sequence<'_> {
     /// What was persisted before, or is at odds with what was said before, is no regress as well.
     fn persisted(&mut self, at: u64, id: MessageId, place: Place) {
         let agrees = self.named(at, id, place);
-        if !self.persisted.insert(id) || !agrees {
+        if !self.persisted.insert((id, place.1.epoch)) || !agrees {
             return;
         }
         let (conversation, stamp) = place;

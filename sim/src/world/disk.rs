@@ -11,6 +11,8 @@ pub struct Platter {
     found: usize,
     /// A half-written record follows the durable ones.
     torn: bool,
+    /// How often a replica was promoted in its place.
+    timeline: u32,
 }
 
 impl Platter {
@@ -48,7 +50,8 @@ impl Platter {
     /// What a boot finds. A torn record is found once: the boot truncates it.
     pub fn boot(&mut self) -> Disk {
         self.found = self.durable;
-        Disk { records: self.records.clone(), torn: std::mem::take(&mut self.torn) }
+        let torn = std::mem::take(&mut self.torn);
+        Disk { records: self.records.clone(), torn, timeline: self.timeline }
     }
 
     /// Durable records, for tests and reports.

@@ -58,7 +58,7 @@ fn op() -> impl Strategy<Value = Op> {
 }
 
 fn boot(disk: &Disk) -> Database {
-    Database::boot(Config { directory: fleet(), design: Design::default() }, disk)
+    Database::boot(Config { directory: fleet(), timing: std::sync::Arc::default(), design: Design::default() }, disk)
 }
 
 /// A lease as its holder knows it.
@@ -108,7 +108,7 @@ impl Rows {
             Op::Send => {
                 self.sent += 1;
                 self.sent_at.insert(self.sent, t.now());
-                t.receives(app(1), Wire::Append { message: message(1, self.sent, conversation) });
+                t.receives(app(1), Wire::Append { message: message(1, self.sent, conversation), number: None });
             }
             Op::Claim => {
                 t.receives(WORKER, Wire::Claim { most: 10 });
@@ -126,7 +126,7 @@ impl Rows {
             Op::Release { holder, seconds } if !self.granted.is_empty() => {
                 let term = holder.get(&self.granted).term;
                 let retry_after = Duration::from_secs(*seconds);
-                t.receives(WORKER, Wire::Release { device, conversation, term, retry_after });
+                t.receives(WORKER, Wire::Release { device, conversation, term, retry_after, rejected: None });
                 if self.took(term).is_some() {
                     self.lease = None;
                 }
