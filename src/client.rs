@@ -16,9 +16,9 @@ use crate::frame::Frame;
 use crate::id::{ConnId, ConversationId, DeviceId, HostId, MessageId, Stamp};
 use crate::node::{Command, Event, Outbox, Role, Timer};
 use crate::note::{Disconnect, Note};
+use crate::sequence;
 use crate::time::Now;
 use crate::timing::Timing;
-use crate::sequence;
 use crate::wire::{Entry, Hole, HoleReason, Message, Wire};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -104,7 +104,10 @@ enum Held {
 #[derive(Clone, Copy, Debug)]
 enum Durable {
     Epoch(u32),
-    Outgoing { op: u32, id: MessageId },
+    Outgoing {
+        op: u32,
+        id: MessageId,
+    },
     /// `again`: it is on the screen already, in a place of an earlier epoch.
     Shown {
         id: MessageId,

@@ -66,7 +66,10 @@ impl Deliveries {
             let stamp = claim.batch.first();
             out.note(Note::Redelivered { device, conversation, stamp });
         }
-        self.attempts.insert((device, conversation), Attempt { claim, stage: Stage::Locating, rejected: None });
+        self.attempts.insert(
+            (device, conversation),
+            Attempt { claim, stage: Stage::Locating, rejected: None },
+        );
         out.send(self.directory.registry, Wire::Locate { device, conversation });
         out.set_timer(Timer::Attempt(device, conversation), limits::ATTEMPT_LIMIT);
     }

@@ -185,10 +185,9 @@ impl Role for Gateway {
             }
 
             // A message's way out.
-            Event::Received {
-                from,
-                wire: Wire::Offer { session, conversation, term, batch },
-            } => self.offer(from, session, conversation, term, batch, out),
+            Event::Received { from, wire: Wire::Offer { session, conversation, term, batch } } => {
+                self.offer(from, session, conversation, term, batch, out)
+            }
             Event::Received { wire: Wire::Page { session, conversation, batch }, .. } => {
                 if let Some(conn) = self.connection_of(session) {
                     out.write(conn, Frame::Deliver { conversation, batch });

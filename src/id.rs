@@ -72,9 +72,7 @@ pub struct MessageId {
 
 /// A message's place in its conversation. `(conversation, epoch, seq)` names one message for ever
 /// (I4); a new epoch says that the numbering began again and clients must resynchronise.
-#[derive(
-    Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
-)]
+#[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Stamp {
     /// Epoch of the sequence, from 1. It changes when the database may have lost numbers.
     pub epoch: u32,

@@ -25,6 +25,13 @@ pub enum Part {
     Client(DeviceId),
 }
 
+impl Part {
+    /// Whether a replica of it can be promoted.
+    pub fn has_replica(self) -> bool {
+        self == Part::Database
+    }
+}
+
 #[derive(Clone, Debug)]
 pub struct Cast {
     /// By host id.

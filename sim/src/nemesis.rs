@@ -102,7 +102,7 @@ pub fn write(spec: &NemesisSpec, seed: Seed, plan: &mut Plan) -> Result<(), Impo
             hosts: fault.hosts(&cast),
             from: begins,
             until: ends.saturating_add_unsigned(spec.stable.nanos()),
-            downs: matches!(kind, Kind::Crash | Kind::PowerCut | Kind::Pause),
+            downs: matches!(kind, Kind::Crash | Kind::PowerCut | Kind::Pause | Kind::Failover),
         };
         if is_fair(&touched, &busy, &cast) {
             plan.fault.push(fault);
@@ -143,6 +143,13 @@ fn draw_fault(kind: Kind, begins: i64, lasts: u64, cast: &Cast, rng: &mut impl R
     let millis = |count: u32| Some(At(i64::from(count) * 1_000_000));
     match kind {
         Kind::Crash | Kind::PowerCut | Kind::Pause => fault.target = vec![one],
+        Kind::Failover => {
+            let replicated = cast.hosts().find(|(_, part)| part.has_replica());
+            fault.target =
+                replicated.map(|(host, _)| cast.name(host).to_owned()).into_iter().collect();
+            // Replicas lag by milliseconds to seconds.
+            fault.by = millis(strength * 30);
+        }
         Kind::ClockStep => {
             fault.target = vec![one];
             // Up to a minute and a half, either way.
@@ -218,6 +225,7 @@ pub fn begin<C: Crew>(fault: &Fault, cast: &Cast, world: &mut World<C>) -> Undo 
     let wait = Duration::from_nanos(by.unsigned_abs());
     let effect = match fault.kind {
         Kind::Crash => return each(&target, |host| world.crash(host)),
+        Kind::Failover => return each(&target, |host| world.fail_over(host, by.unsigned_abs())),
         Kind::PowerCut => return each(&target, |host| world.power_cut(host)),
         Kind::Pause => return each(&target, |host| world.pause(host)),
         Kind::ClockStep => return each(&target, |host| world.step_clock(host, by)),
@@ -248,7 +256,7 @@ pub fn end<C: Crew>(fault: &Fault, undo: Undo, cast: &Cast, world: &mut World<C>
         fault.target.iter().flat_map(|name| hosts_named(name, cast)).collect();
     for host in target {
         match fault.kind {
-            Kind::Crash | Kind::PowerCut => world.start(host),
+            Kind::Crash | Kind::PowerCut | Kind::Failover => world.start(host),
             Kind::Pause => world.resume(host),
             Kind::ClockStep => world.step_clock(host, -fault.by.unwrap_or_default().0),
             Kind::ClockDrift => world.drift_clock(host, 0),

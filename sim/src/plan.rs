@@ -259,6 +259,10 @@ pub enum Kind {
     Crash,
     /// The host goes dark without a word; it starts again from disk at the end.
     PowerCut,
+    /// A store dies and at the end its replica takes over, without the last records: those of the
+    /// time that it lagged. They were durable and may have been acknowledged (PostgreSQL with
+    /// asynchronous replication; GitHub, 2018-10-21).
+    Failover,
     /// The process stops running; its kernel goes on. It resumes at the end.
     Pause,
     /// Nothing gets through between two sets of hosts.
@@ -753,7 +757,7 @@ impl Fault {
             Err(Impossible::new(place!["fault", at, key], what, help))
         };
         let needs = match self.kind {
-            Crash | PowerCut | Pause | ClockStep | ClockDrift => Needs::Target,
+            Crash | PowerCut | Failover | Pause | ClockStep | ClockDrift => Needs::Target,
             Partition | OneWay | Slow | Loss | Duplicate | Reorder => Needs::Links,
         };
         let given = [("target", &self.target), ("from", &self.from), ("to", &self.to)];
@@ -778,7 +782,7 @@ impl Fault {
                 }
             }
         }
-        let by = matches!(self.kind, Slow | Reorder | ClockStep);
+        let by = matches!(self.kind, Slow | Reorder | ClockStep | Failover);
         let share = matches!(self.kind, Loss | Duplicate | Reorder);
         let ppm = matches!(self.kind, ClockDrift);
         for (key, wanted, given, help) in [
@@ -792,6 +796,14 @@ impl Fault {
             if !wanted && given {
                 return wrong(key, format!("a {kind} has no `{key}`"), "remove it");
             }
+        }
+        let unreplicated = |host: &HostId| !cast.part(*host).has_replica();
+        if self.kind == Failover && self.hosts(cast).iter().any(unreplicated) {
+            let what = "has no replica that could take over".to_owned();
+            return wrong("target", what, "only db has one");
+        }
+        if self.kind == Failover && self.by.is_some_and(|by| by.0 < 0) {
+            return wrong("by", "a replica cannot be ahead".to_owned(), "write it without -");
         }
         if matches!(self.kind, Slow | Reorder) && self.by.is_some_and(|by| by.0 < 0) {
             return wrong("by", "a message cannot take less time".to_owned(), "write it without -");

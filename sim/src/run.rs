@@ -406,8 +406,14 @@ fn place_hosts(plan: &Plan, cast: &Cast, seed: Seed) -> Result<(Net, Vec<Machine
             zone: CLIENTS,
             site: (site_of.draw(u64::from(host.0), 0) % sites) as u16,
             fsync: client_fsync.clone(),
+            replicated: false,
         },
-        _ => Machine { zone: SERVERS, site: servers_site as u16, fsync: fsync.clone() },
+        part => Machine {
+            zone: SERVERS,
+            site: servers_site as u16,
+            fsync: fsync.clone(),
+            replicated: part.has_replica(),
+        },
     };
     Ok((net, cast.hosts().map(machine).collect()))
 }

@@ -110,9 +110,7 @@ impl Client {
         }
         while let Some(held) = self.next_held(conversation) {
             match held {
-                Held::Entry(entry) if self.can_read(&entry) => {
-                    self.show(conversation, entry, out)
-                }
+                Held::Entry(entry) if self.can_read(&entry) => self.show(conversation, entry, out),
                 Held::Entry(entry) => {
                     self.reject(conversation, &entry, out);
                     break;

@@ -54,7 +54,8 @@ impl Database {
             }
             // `synchronous_commit = off`: what is committed in memory is visible and answered.
             Acknowledge::BeforeDurable | Acknowledge::WhenCached => {
-                let waits = Durable::Appended { message: message.clone(), stamp, at, askers: vec![] };
+                let waits =
+                    Durable::Appended { message: message.clone(), stamp, at, askers: vec![] };
                 self.append(record, waits, out);
                 self.publish(now, message, stamp, at, askers, out);
             }

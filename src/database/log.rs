@@ -91,12 +91,7 @@ impl Database {
     }
 
     /// What there is from `next` on without what is in `dropped`, as much as fits one batch.
-    pub(super) fn batch(
-        &self,
-        conversation: ConversationId,
-        next: u64,
-        dropped: &[Hole],
-    ) -> Batch {
+    pub(super) fn batch(&self, conversation: ConversationId, next: u64, dropped: &[Hole]) -> Batch {
         let mut batch = self.nothing(conversation);
         let Some(log) = self.logs.get(&conversation) else { return batch };
         let covered = |seq: u64| dropped.iter().any(|hole| (hole.from..=hole.upto).contains(&seq));

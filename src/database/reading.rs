@@ -26,9 +26,8 @@ impl Database {
             Some(entry) if full => entry.stamp.seq,
             _ => u64::MAX,
         };
-        let told = |hole: &&Hole| {
-            hole.upto >= next && hole.from <= end && tells(self.telling(hole.why))
-        };
+        let told =
+            |hole: &&Hole| hole.upto >= next && hole.from <= end && tells(self.telling(hole.why));
         batch.holes.extend(dropped.iter().filter(told));
         batch.holes.sort_unstable();
         batch
@@ -37,9 +36,8 @@ impl Database {
     /// Some of what comes at or after `next` was dropped, and the device does not know.
     fn is_truncated(&self, key: Key, next: u64) -> bool {
         let dropped = self.rows.get(&key).map_or(&[][..], |row| &row.dropped);
-        let untold = |hole: &Hole| {
-            hole.upto >= next && self.telling(hole.why) == Telling::OnFullSync
-        };
+        let untold =
+            |hole: &Hole| hole.upto >= next && self.telling(hole.why) == Telling::OnFullSync;
         dropped.iter().any(untold)
     }
 
@@ -108,7 +106,13 @@ impl Database {
 
     /// Tells a device that has beaten in which conversations it has had something undelivered for
     /// a while, and in which epoch the sequence is.
-    pub(super) fn tell_heads(&mut self, now: Now, from: HostId, session: Session, out: &mut Outbox) {
+    pub(super) fn tell_heads(
+        &mut self,
+        now: Now,
+        from: HostId,
+        session: Session,
+        out: &mut Outbox,
+    ) {
         let device = session.device;
         if self.epoch() > 1 && self.told_epoch.insert(device) {
             out.send(from, Wire::Renumbered { session, epoch: self.epoch() });

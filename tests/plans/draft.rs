@@ -283,6 +283,7 @@ fn befall(trouble: &Trouble, lasts: u64, plan: &mut Plan) {
         Kind::Crash | Kind::PowerCut | Kind::Pause | Kind::ClockStep | Kind::ClockDrift => {
             fault.target = vec![one];
         }
+        Kind::Failover => fault.target = vec!["db".to_owned()],
         Kind::Partition
         | Kind::OneWay
         | Kind::Slow
@@ -299,6 +300,7 @@ fn befall(trouble: &Trouble, lasts: u64, plan: &mut Plan) {
     match kind {
         Kind::ClockStep => fault.by = by(90_000),
         Kind::ClockDrift => fault.ppm = Some(sign * i64::from(strength) * 500),
+        Kind::Failover => fault.by = by(5_000).map(|by| At(by.0.abs())),
         Kind::Slow => fault.by = by(3_000).map(|by| At(by.0.abs())),
         Kind::Reorder => {
             fault.by = by(2_000).map(|by| At(by.0.abs()));

@@ -29,8 +29,8 @@ pub fn a_device_acknowledges_what_it_has_not_stored() -> (Scenario, Bug) {
     );
     let bug = Bug::in_steps_of(device, |device, now, event| {
         let mut early = Vec::new();
-        if let Event::Arrived { conn, frame: Frame::Deliver { conversation, entries, .. } } = &event
-            && let Some(last) = entries.last()
+        if let Event::Arrived { conn, frame: Frame::Deliver { conversation, batch } } = &event
+            && let Some(last) = batch.entries.last()
         {
             let frame = Frame::Ack { conversation: *conversation, upto: last.stamp };
             early.push(Action::Write { conn: *conn, frame });

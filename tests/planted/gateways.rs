@@ -25,11 +25,8 @@ pub fn a_gateway_takes_a_write_for_a_delivery() -> (Scenario, Bug) {
     );
     let bug = Bug::in_steps_of(gateway, |gateway, now, event| {
         let offer = match &event {
-            Event::Received {
-                from,
-                wire: Wire::Offer { session, conversation, term, entries },
-            } => {
-                let upto = entries.last().expect("an offer is never empty").stamp;
+            Event::Received { from, wire: Wire::Offer { session, conversation, term, batch } } => {
+                let upto = batch.upto();
                 let outcome = OfferOutcome::Acknowledged(upto);
                 let (session, conversation, term) = (*session, *conversation, *term);
                 let wire = Wire::Offered { session, conversation, term, outcome };

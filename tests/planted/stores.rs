@@ -90,7 +90,7 @@ pub fn a_database_answers_before_its_disk_does() -> (Scenario, Bug) {
         };
         let mut actions = database.sound(now, event);
         let appended = actions.iter().find_map(|action| match action {
-            Action::Append(Record::Appended { message, stamp }) => Some((message.id, *stamp)),
+            Action::Append(Record::Appended { message, stamp, .. }) => Some((message.id, *stamp)),
             _ => None,
         });
         if let (Some(to), Some((id, stamp))) = (asker, appended) {

@@ -120,7 +120,13 @@ pub fn message_id(from: u32, counter: u32) -> MessageId {
 }
 
 pub fn message(from: u32, counter: u32, conversation: ConversationId) -> Message {
-    Message { id: message_id(from, counter), conversation, body: "hi".into(), answers: None, clock: u64::from(counter) }
+    Message {
+        id: message_id(from, counter),
+        conversation,
+        body: "hi".into(),
+        answers: None,
+        clock: u64::from(counter),
+    }
 }
 
 pub fn entry(seq: u64, message: Message) -> Entry {

@@ -11,7 +11,7 @@ use courier::limits::{CONNECT_LIMIT, OUTBOX_MESSAGES_MAX, REFETCH_AFTER, RESEND_
 use courier::node::{Action, CloseCause, Command, Timer};
 use courier::note::Note;
 use courier::timing::Timing;
-use courier::wire::{Entry, Rejection, SendOutcome, Wire};
+use courier::wire::{Batch, Entry, Rejection, SendOutcome, Wire};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -45,7 +45,8 @@ fn live() -> Script<Client> {
 }
 
 fn deliver(entries: Vec<Entry>, head: u64) -> Frame {
-    Frame::Deliver { conversation: pair(1, 2), entries, head }
+    let batch = Batch { head: stamp(head), ..batch_of(entries) };
+    Frame::Deliver { conversation: pair(1, 2), batch }
 }
 
 fn accepted(counter: u32, seq: u64) -> Frame {
@@ -189,8 +190,7 @@ fn after_a_reconnect_it_asks_from_the_last_plus_one() {
         t.arrives(conn(2, 1), deliver(entries(1..=2), 2));
         let in_group = Frame::Deliver {
             conversation: group(),
-            entries: vec![entry(1, message(3, 1, group()))],
-            head: 1,
+            batch: batch_of(vec![entry(1, message(3, 1, group()))]),
         };
         t.arrives(conn(2, 1), in_group).synced();
     });
@@ -319,7 +319,7 @@ fn a_device_asks_only_from_what_is_durable() {
         Action::Write { frame: Frame::CatchUp { next, .. }, .. } => Some(next.clone()),
         _ => None,
     });
-    assert_ne!(claimed, Some(vec![(pair(1, 2), 3)]), "{}", t.trace());
+    assert_ne!(claimed, Some(vec![(pair(1, 2), stamp(3))]), "{}", t.trace());
 }
 
 /// The record that takes a message out of the outbox must not be durable before the one that
@@ -339,7 +339,9 @@ fn a_crash_right_after_the_answer_does_not_lose_the_senders_own_message() {
         _ => false,
     };
     let knows = |action: &Action| match action {
-        Action::Write { frame: Frame::CatchUp { next, .. }, .. } => next.contains(&(pair(1, 2), 2)),
+        Action::Write { frame: Frame::CatchUp { next, .. }, .. } => {
+            next.contains(&(pair(1, 2), stamp(2)))
+        }
         _ => false,
     };
     assert!(t.last.iter().any(again) || t.last.iter().any(knows), "{}", t.trace());

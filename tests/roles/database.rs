@@ -13,7 +13,10 @@ use courier::wire::Wire;
 use std::time::Duration;
 
 fn boot(disk: &Disk) -> Database {
-    Database::boot(Config { directory: fleet(), timing: std::sync::Arc::default(), design: Design::default() }, disk)
+    Database::boot(
+        Config { directory: fleet(), timing: std::sync::Arc::default(), design: Design::default() },
+        disk,
+    )
 }
 
 fn fresh() -> Script<Database> {
@@ -157,7 +160,10 @@ fn what_is_not_durable_is_shown_to_nobody() {
     let mut t = holding(1);
     t.receives(app(1), append(2));
     let session = session(2, 1, 1);
-    t.receives(server(1), Wire::CatchUp { session, epoch: 1, next: vec![(pair(1, 2), stamp(1))], all: false });
+    t.receives(
+        server(1),
+        Wire::CatchUp { session, epoch: 1, next: vec![(pair(1, 2), stamp(1))], all: false },
+    );
     t.receives(app(1), settle(1, 2));
     t.beat("a device that claims more than there is gets no further than what is durable");
     t.synced_up_to(2).synced();
@@ -189,15 +195,21 @@ fn a_device_catches_up_page_by_page() {
     let mut t = holding(BATCH_ENTRIES_MAX as u32 + 2);
     let (session, conversation) = (session(2, 1, 1), pair(1, 2));
     t.unseen(|t| {
-        t.receives(server(1), Wire::CatchUp { session, next: vec![(conversation, 1)], all: false });
+        t.receives(
+            server(1),
+            Wire::CatchUp { session, epoch: 1, next: vec![(conversation, stamp(1))], all: false },
+        );
     });
-    let [Action::Send { wire: Wire::Page { entries, head, .. }, .. }] = &t.last[..] else {
+    let [Action::Send { wire: Wire::Page { batch, .. }, .. }] = &t.last[..] else {
         panic!("one page: {:?}", t.last)
     };
-    assert_eq!((entries.len(), *head), (BATCH_ENTRIES_MAX, BATCH_ENTRIES_MAX as u64 + 2));
+    assert_eq!(
+        (batch.entries.len(), batch.head.seq),
+        (BATCH_ENTRIES_MAX, BATCH_ENTRIES_MAX as u64 + 2)
+    );
     t.beat("what it says that it holds is an acknowledgement");
-    let next = vec![(conversation, 65)];
-    t.receives(server(1), Wire::CatchUp { session, next, all: false }).synced();
+    let next = vec![(conversation, stamp(65))];
+    t.receives(server(1), Wire::CatchUp { session, epoch: 1, next, all: false }).synced();
     golden!(t);
 }
 
@@ -208,8 +220,8 @@ fn with_all_it_also_gets_what_it_does_not_know_of() {
         t.receives(app(1), Wire::Append { message: message(3, 1, group()), number: None }).synced();
     });
     t.beat("it lists u1~u2, and a conversation that is not its own");
-    let next = vec![(pair(1, 2), 1), (pair(3, 4), 1)];
-    t.receives(server(1), Wire::CatchUp { session: session(2, 1, 1), next, all: true });
+    let next = vec![(pair(1, 2), stamp(1)), (pair(3, 4), stamp(1))];
+    t.receives(server(1), Wire::CatchUp { session: session(2, 1, 1), epoch: 1, next, all: true });
     golden!(t);
 }
 
@@ -255,7 +267,10 @@ fn a_device_that_registers_during_an_attempt_is_attempted_again_at_once() {
     let mut t = holding(1).untold();
     t.receives(CONSUMER, Wire::Wake { devices: vec![u(2)] });
     let (device, conversation, retry_after) = (u(2), pair(1, 2), Duration::from_secs(900));
-    t.receives(app(1), Wire::Release { device, conversation, term: term(1), retry_after, rejected: None });
+    t.receives(
+        app(1),
+        Wire::Release { device, conversation, term: term(1), retry_after, rejected: None },
+    );
     t.receives(app(1), CLAIM);
     let claimed = |action: &Action| match action {
         Action::Send { wire: Wire::Claimed { claims }, .. } => claims.len() == 1,

@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// A batch of the first incarnation.
-fn batch(number: u32) -> BatchId {
+fn published(number: u32) -> BatchId {
     BatchId { incarnation: Incarnation(1), number }
 }
 
@@ -51,15 +51,15 @@ fn with(users: &[u32]) -> Script<Gateway> {
     t.unseen(|t| {
         for (number, user) in (1..).zip(users) {
             t.opened(conn(*user, 1)).arrives(conn(*user, 1), hello(*user, 1));
-            t.receives(EVENT_LOG, Wire::Published { batch: batch(number) });
+            t.receives(EVENT_LOG, Wire::Published { batch: published(number) });
         }
     });
     t
 }
 
 fn offer(session: Session, lease: u64, seqs: std::ops::RangeInclusive<u64>) -> Wire {
-    let (conversation, term, entries) = (pair(1, 2), term(lease), entries(seqs));
-    Wire::Offer { session, conversation, term, entries }
+    let (conversation, term, batch) = (pair(1, 2), term(lease), batch(seqs));
+    Wire::Offer { session, conversation, term, batch }
 }
 
 fn ack(seq: u64) -> Frame {
@@ -135,16 +135,16 @@ fn an_earlier_attempt_that_comes_late_does_not_take_the_place_of_a_later_one() {
 #[test]
 fn a_device_that_does_not_acknowledge_is_busy_in_the_end() {
     let mut t = with(&[2]);
-    let batch = UNACKED_MESSAGES_MAX as u64;
+    let most = UNACKED_MESSAGES_MAX as u64;
     t.unseen(|t| {
-        let in_group = (1..=batch).map(|seq| entry(seq, message(1, seq as u32, group())));
-        let (conversation, entries) = (group(), in_group.collect());
+        let in_group = (1..=most).map(|seq| entry(seq, message(1, seq as u32, group())));
+        let (conversation, batch) = (group(), batch_of(in_group.collect()));
         let (session, term) = (session(2, 1, 1), term(1));
-        t.receives(app(1), Wire::Offer { session, conversation, term, entries });
+        t.receives(app(1), Wire::Offer { session, conversation, term, batch });
     });
     t.beat("with as many messages unacknowledged as a connection may have");
     t.receives(app(1), offer(session(2, 1, 1), 2, 1..=1));
-    t.arrives(conn(2, 1), Frame::Ack { conversation: group(), upto: stamp(batch) });
+    t.arrives(conn(2, 1), Frame::Ack { conversation: group(), upto: stamp(most) });
     t.receives(app(1), offer(session(2, 1, 1), 3, 1..=1));
     golden!(t);
 }
@@ -243,7 +243,7 @@ fn heartbeats_are_answered_at_once_and_reported_together() {
     t.pass(Duration::from_millis(999));
     t.pass(Duration::from_millis(1));
     t.beat("device 2 has something undelivered");
-    let heads = vec![(pair(1, 2), 4)];
+    let heads = vec![(pair(1, 2), stamp(4))];
     t.receives(DATABASE, Wire::Behind { session: session(2, 1, 1), heads });
     golden!(t);
 }
@@ -251,10 +251,10 @@ fn heartbeats_are_answered_at_once_and_reported_together() {
 #[test]
 fn a_device_that_catches_up_gets_its_pages() {
     let mut t = with(&[2]);
-    let next = vec![(pair(1, 2), 3)];
-    t.arrives(conn(2, 1), Frame::CatchUp { next, all: true });
+    let next = vec![(pair(1, 2), stamp(3))];
+    t.arrives(conn(2, 1), Frame::CatchUp { epoch: 1, next, all: true });
     let (session, conversation) = (session(2, 1, 1), pair(1, 2));
-    t.receives(DATABASE, Wire::Page { session, conversation, entries: entries(3..=4), head: 4 });
+    t.receives(DATABASE, Wire::Page { session, conversation, batch: batch(3..=4) });
     t.beat("outside of any offer, its acknowledgement goes to the database");
     t.arrives(conn(2, 1), ack(4));
     golden!(t);
@@ -276,10 +276,10 @@ fn what_the_log_has_not_acknowledged_is_published_again() {
     t.beat("what happens meanwhile waits for the next batch");
     t.closed(conn(2, 1), CloseCause::Fin);
     t.pass(Duration::from_millis(500)).pass(RETRY_STORE);
-    t.receives(EVENT_LOG, Wire::Published { batch: batch(1) });
+    t.receives(EVENT_LOG, Wire::Published { batch: published(1) });
     t.beat("said twice, it changes nothing");
-    t.receives(EVENT_LOG, Wire::Published { batch: batch(1) });
-    t.receives(EVENT_LOG, Wire::Published { batch: batch(2) });
+    t.receives(EVENT_LOG, Wire::Published { batch: published(1) });
+    t.receives(EVENT_LOG, Wire::Published { batch: published(2) });
     golden!(t);
 }
 
@@ -317,7 +317,7 @@ fn an_answer_to_an_earlier_boots_publish_is_not_taken_for_this_ones() {
     t.reboot(boot).synced();
     t.opened(conn(3, 1)).arrives(conn(3, 1), hello(3, 1));
     t.beat("the late answer; the new process's own publish was lost");
-    t.receives(EVENT_LOG, Wire::Published { batch: batch(1) });
+    t.receives(EVENT_LOG, Wire::Published { batch: published(1) });
     t.forgets(Timer::Announce);
     t.pass(RETRY_STORE);
     let again = t.trace().rsplit("(2s pass)").next().expect("the end of the trace");
@@ -338,7 +338,10 @@ fn a_session_is_announced_once_per_period() {
                 Action::Send { wire: Wire::Publish { batch, .. }, .. } => Some(*batch),
                 _ => None,
             });
-            t.receives(EVENT_LOG, Wire::Published { batch: published.unwrap_or(batch(0)) });
+            t.receives(
+                EVENT_LOG,
+                Wire::Published { batch: published.unwrap_or(self::published(0)) },
+            );
         }
     });
     let announced = SessionEvent::Opened(session(2, 1, 1));

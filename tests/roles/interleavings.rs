@@ -14,7 +14,7 @@ use courier::node::{Action, Event, Outbox, Role, Timer};
 use courier::note::{Note, Parking};
 use courier::router::{Config, Router};
 use courier::time::Now;
-use courier::wire::{OfferOutcome, SendOutcome, Wire};
+use courier::wire::{Batch, OfferOutcome, SendOutcome, Wire};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -82,7 +82,7 @@ impl World {
         for (to, wire) in self.asked.values() {
             match wire.clone() {
                 // A claim per lease; those of later leases came with later messages.
-                Wire::Append { message } => {
+                Wire::Append { message, .. } => {
                     for lease in claims {
                         let id = message.id;
                         let outcome = SendOutcome::Accepted(stamp(1));
@@ -95,18 +95,19 @@ impl World {
                         answer(*to, Wire::Located { device, conversation, session });
                     }
                 }
-                Wire::Offer { session, conversation, term, entries } => {
-                    let upto = entries.last().expect("an offer is never empty").stamp;
+                Wire::Offer { session, conversation, term, batch } => {
+                    let upto = batch.upto();
                     for outcome in [
                         OfferOutcome::Acknowledged(upto),
                         OfferOutcome::NotHere,
                         OfferOutcome::Busy,
+                        OfferOutcome::Rejected(upto),
                     ] {
                         answer(*to, Wire::Offered { session, conversation, term, outcome });
                     }
                 }
                 Wire::Settle { device, conversation, term, .. } => {
-                    for next in [vec![], entries(2..=2)] {
+                    for next in [Batch::default(), batch(2..=2)] {
                         answer(*to, Wire::Settled { device, conversation, term, next });
                     }
                 }
@@ -255,7 +256,10 @@ impl Rules<'_> {
                             Wire::Offered {
                                 session,
                                 term: t,
-                                outcome: OfferOutcome::NotHere | OfferOutcome::Busy,
+                                outcome:
+                                    OfferOutcome::NotHere
+                                    | OfferOutcome::Busy
+                                    | OfferOutcome::Rejected(_),
                                 ..
                             },
                         ..

@@ -98,11 +98,24 @@ impl Tree<'_> {
                 match (*name, &values[..]) {
                     ("", values) => values.join(":"),
                     ("Some", [value]) => value.clone(),
-                    ("Message", [id, conversation, body, answers]) => match answers.as_str() {
-                        "none" => format!("{id} {body} in {conversation}"),
-                        answered => format!("{id} {body} in {conversation}, answers {answered}"),
-                    },
+                    ("Message", [id, conversation, body, answers, _clock]) => {
+                        match answers.as_str() {
+                            "none" => format!("{id} {body} in {conversation}"),
+                            answered => {
+                                format!("{id} {body} in {conversation}, answers {answered}")
+                            }
+                        }
+                    }
                     ("Entry", [message, stamp]) => format!("{stamp} {message}"),
+                    // Its head is worth a word only if the batch does not reach it.
+                    ("Batch", [entries, holes, head, renumbered]) => {
+                        let reached = entries.contains(&format!("{head} "));
+                        let told = [("holes", holes), ("renumbered", renumbered)];
+                        let told = told.iter().filter(|(_, v)| *v != "[]" && *v != "none");
+                        let told: String = told.map(|(l, v)| format!(" {l}={v}")).collect();
+                        let head = if reached { String::new() } else { format!(" head={head}") };
+                        format!("{entries}{told}{head}")
+                    }
                     (name, _) => fields.iter().fold(name.to_owned(), |line, (label, tree)| {
                         match label.is_empty() || tree.tells_its_kind() {
                             true => format!("{line} {}", tree.short()),
@@ -150,15 +163,20 @@ fn a_value_is_shown_as_people_write_it() {
     use courier::wire::Wire;
     let session = cast::session(2, 4, 1);
     let (conversation, term) = (cast::group(), cast::term(5));
-    let entries = vec![cast::entry(8, cast::message(1, 3, conversation))];
+    let batch = cast::batch_of(vec![cast::entry(8, cast::message(1, 3, conversation))]);
     assert_eq!(
-        render(&Wire::Offer { session, conversation, term, entries }),
+        render(&Wire::Offer { session, conversation, term, batch }),
         r#"Offer u2 e4 at server-1 i1 g1 t1.5 [#8 m1.3 "hi" in g1]"#
     );
     assert_eq!(render(&Wire::Placed { epoch: 4, gateway: None }), "Placed epoch=4 gateway=none");
     assert_eq!(
-        render(&Wire::CatchUp { session, epoch: 1, next: vec![(cast::pair(1, 2), cast::stamp(9))], all: true }),
-        "CatchUp u2 e4 at server-1 i1 [u1~u2:9] all=true"
+        render(&Wire::CatchUp {
+            session,
+            epoch: 1,
+            next: vec![(cast::pair(1, 2), cast::stamp(9))],
+            all: true
+        }),
+        "CatchUp u2 e4 at server-1 i1 epoch=1 [u1~u2:#9] all=true"
     );
     assert_eq!(render(&cast::conn(2, 4)), "u2:4");
 }

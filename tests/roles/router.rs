@@ -9,7 +9,7 @@ use courier::id::Session;
 use courier::limits::{APPEND_LIMIT, ATTEMPT_LIMIT};
 use courier::node::{Action, Timer};
 use courier::router::{Config, Router};
-use courier::wire::{Claim, Entry, OfferOutcome, SendOutcome, Wire};
+use courier::wire::{Batch, Claim, OfferOutcome, SendOutcome, Wire};
 
 fn app_1() -> Script<Router> {
     Script::new(
@@ -37,10 +37,10 @@ fn offered(lease: u64, outcome: OfferOutcome) -> Wire {
 
 fn offer(lease: u64) -> Wire {
     let (session, conversation, term) = (on_1(), pair(1, 2), term(lease));
-    Wire::Offer { session, conversation, term, entries: entries(1..=1) }
+    Wire::Offer { session, conversation, term, batch: batch(1..=1) }
 }
 
-fn settled(lease: u64, next: Vec<Entry>) -> Wire {
+fn settled(lease: u64, next: Batch) -> Wire {
     Wire::Settled { device: u(2), conversation: pair(1, 2), term: term(lease), next }
 }
 
@@ -74,7 +74,7 @@ fn a_message_to_an_online_user_is_delivered() {
     t.receives(DATABASE, appended(1, vec![claim(1, 1..=1)]));
     t.receives(REGISTRY, located(Some(on_1())));
     t.receives(server(1), offered(1, OfferOutcome::Acknowledged(stamp(1))));
-    t.receives(DATABASE, settled(1, vec![]));
+    t.receives(DATABASE, settled(1, Batch::default()));
     golden!(t);
 }
 
@@ -151,7 +151,7 @@ fn answers_to_an_earlier_term_do_not_touch_the_current_attempt() {
     t.beat("term 2 is being offered on the same session");
     t.receives(server(1), offered(1, OfferOutcome::NotHere));
     t.refused(server(1), offer(1));
-    t.receives(DATABASE, settled(1, vec![]));
+    t.receives(DATABASE, settled(1, Batch::default()));
     t.receives(server(1), offered(1, OfferOutcome::Acknowledged(stamp(1))));
     t.receives(server(1), offered(2, OfferOutcome::Acknowledged(stamp(2))));
     golden!(t);
@@ -161,9 +161,9 @@ fn answers_to_an_earlier_term_do_not_touch_the_current_attempt() {
 fn what_came_meanwhile_is_offered_at_once_under_the_same_lease() {
     let mut t = offering();
     t.receives(server(1), offered(1, OfferOutcome::Acknowledged(stamp(1))));
-    t.receives(DATABASE, settled(1, entries(2..=3)));
+    t.receives(DATABASE, settled(1, batch(2..=3)));
     t.receives(server(1), offered(1, OfferOutcome::Acknowledged(stamp(3))));
-    t.receives(DATABASE, settled(1, vec![]));
+    t.receives(DATABASE, settled(1, Batch::default()));
     golden!(t);
 }
 
@@ -209,7 +209,7 @@ fn a_group_message_is_attempted_for_each_device_by_itself() {
     let to = |user, lease| Claim {
         device: u(user),
         conversation: group(),
-        entries: vec![entry(1, message(1, 1, group()))],
+        batch: batch_of(vec![entry(1, message(1, 1, group()))]),
         ..claim(lease, 1..=1)
     };
     t.receives(
@@ -229,7 +229,7 @@ fn a_group_message_is_attempted_for_each_device_by_itself() {
 fn an_older_claim_never_takes_the_place_of_a_newer_one() {
     let mut t = offering();
     t.receives(server(1), offered(1, OfferOutcome::Acknowledged(stamp(1))));
-    t.receives(DATABASE, settled(1, vec![]));
+    t.receives(DATABASE, settled(1, Batch::default()));
     t.receives(DATABASE, appended(2, vec![claim(2, 2..=2)]));
     t.receives(REGISTRY, located(Some(on_1())));
     t.beat("the first answer once more");

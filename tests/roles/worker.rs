@@ -5,7 +5,7 @@ use crate::script::{Script, golden};
 use courier::design::Design;
 use courier::limits::{ATTEMPT_LIMIT, CLAIM_ROWS_MAX, WORKER_POLL};
 use courier::node::Action;
-use courier::wire::{Claim, OfferOutcome, Wire};
+use courier::wire::{Batch, Claim, OfferOutcome, Wire};
 use courier::worker::{Config, Worker};
 
 fn worker() -> Script<Worker> {
@@ -37,7 +37,7 @@ fn a_parked_message_is_delivered_once_its_device_is_back() {
     t.receives(REGISTRY, Wire::Located { device, conversation, session: Some(session) });
     let (term, outcome) = (term(9), OfferOutcome::Acknowledged(stamp(1)));
     t.receives(server(3), Wire::Offered { session, conversation, term, outcome });
-    t.receives(DATABASE, Wire::Settled { device, conversation, term, next: vec![] });
+    t.receives(DATABASE, Wire::Settled { device, conversation, term, next: Batch::default() });
     golden!(t);
 }
 

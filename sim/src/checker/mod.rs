@@ -4,8 +4,11 @@
 //! else: no role, no world, no plan. Absence counts only once it can no longer be mended: what was
 //! not shown by the end of a run that had healed is lost, what was shown late is merely late.
 
+mod dedupe;
+mod expiry;
 mod findings;
 mod fresh_registry;
+mod gap;
 mod in_order;
 mod liveness;
 mod no_duplicate;
@@ -56,6 +59,8 @@ pub enum Invariant {
     InOrder,
     /// I4: a place in a sequence names one message, and the sequence has no regress.
     Sequence,
+    /// I5: a device that misses something learns of it within a bound.
+    Gap,
     /// I6: an older session never replaces or removes a newer row.
     FreshRegistry,
     /// I8: a row that leads to a dead or wrong server does not outlive its bound.
@@ -66,6 +71,10 @@ pub enum Invariant {
     PersistAck,
     /// I12: after the faults heal, everything drains within its bound.
     Liveness,
+    /// I14: what is dropped is too old or too much, and is explained.
+    Expiry,
+    /// I16: a message is stored once; a resend is recognised only if its original is there.
+    Dedupe,
     /// I17: nothing is shown that was not sent, or whose send had definitely failed.
     Phantom,
 }
@@ -113,6 +122,9 @@ pub fn check(history: &History, bounds: &Bounds) -> Vec<Anomaly> {
     presence::check(history, bounds, &mut anomalies);
     persist_ack::check(history, &mut anomalies);
     liveness::check(history, bounds, &mut anomalies);
+    gap::check(history, bounds, &mut anomalies);
+    expiry::check(history, bounds, &mut anomalies);
+    dedupe::check(history, &mut anomalies);
     phantom::check(history, &mut anomalies);
     anomalies.sort_by_key(|anomaly| (anomaly.invariant, anomaly.at));
     anomalies

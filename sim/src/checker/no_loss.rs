@@ -91,11 +91,13 @@ impl Excuses {
     fn cover(&self, device: DeviceId, accepted: &Accepted) -> bool {
         let Accepted { conversation, stamp, .. } = *accepted;
         let holes = self.holes.get(&(device, conversation)).into_iter().flatten();
-        let mut known = holes
-            .filter(|(epoch, hole)| stamp.epoch <= *epoch && (hole.from..=hole.upto).contains(&stamp.seq));
+        let mut known = holes.filter(|(epoch, hole)| {
+            stamp.epoch <= *epoch && (hole.from..=hole.upto).contains(&stamp.seq)
+        });
         let heard = self.heard.get(&device).copied().unwrap_or(1);
         // A conversation of which nothing was left began at 1.
-        let void = |epoch| stamp.seq >= self.began.get(&(conversation, epoch)).copied().unwrap_or(1);
+        let void =
+            |epoch| stamp.seq >= self.began.get(&(conversation, epoch)).copied().unwrap_or(1);
         known.next().is_some() || (stamp.epoch + 1..=heard).any(void)
     }
 }

@@ -13,6 +13,8 @@ pub struct Platter {
     torn: bool,
     /// How often a replica was promoted in its place.
     timeline: u32,
+    /// For a disk with a replica: when how many records had become durable.
+    synced: Vec<(u64, usize)>,
 }
 
 impl Platter {
@@ -31,8 +33,9 @@ impl Platter {
 
     /// A sync completed that covered the first `records` of this boot. Returns how many of them
     /// are durable now: syncs may complete out of order.
-    pub fn sync(&mut self, records: u64) -> u64 {
+    pub fn sync(&mut self, records: u64, replicated_at: Option<u64>) -> u64 {
         self.durable = self.durable.max(self.found + records as usize);
+        self.synced.extend(replicated_at.map(|at| (at, self.durable)));
         (self.durable - self.found) as u64
     }
 
@@ -45,6 +48,15 @@ impl Platter {
     pub fn power_cut(&mut self, tears: bool) {
         self.torn = tears && self.records.len() > self.durable;
         self.records.truncate(self.durable);
+    }
+
+    /// A replica takes over that had only what was durable `until` then.
+    pub fn promote(&mut self, until: u64) {
+        let known = self.synced.partition_point(|(at, _)| *at <= until);
+        self.durable = known.checked_sub(1).map_or(0, |last| self.synced[last].1);
+        self.synced.truncate(known);
+        self.records.truncate(self.durable);
+        self.timeline += 1;
     }
 
     /// What a boot finds. A torn record is found once: the boot truncates it.

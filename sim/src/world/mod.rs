@@ -52,6 +52,8 @@ pub struct Machine {
     pub site: u16,
     /// How long an fsync takes.
     pub fsync: Latency,
+    /// A replica follows its disk and can be promoted in its place.
+    pub replicated: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -259,6 +261,14 @@ impl<C: Crew> World<C> {
         self.abandon_connections(host, true);
     }
 
+    /// The process dies, and what starts in its place is a replica that lagged by so many
+    /// nanoseconds: what became durable since is gone, although it was durable.
+    pub fn fail_over(&mut self, host: HostId, lag: u64) {
+        let until = self.now.saturating_sub(lag);
+        self.crash(host);
+        self.host_mut(host).platter.promote(until);
+    }
+
     /// The host goes dark: nobody is told.
     pub fn power_cut(&mut self, host: HostId) {
         if !self.host(host).powered {
@@ -363,6 +373,7 @@ impl<C: Crew> World<C> {
     /// Hands something to a process: now if it runs, later if it is paused, never if it is not the
     /// one it was meant for.
     fn deliver(&mut self, host: HostId, boots: u32, mail: Mail) {
+        let now = self.now;
         let target = self.host_mut(host);
         if target.boots != boots {
             return;
@@ -372,7 +383,8 @@ impl<C: Crew> World<C> {
             (Process::Paused, mail) => target.mailbox.push_back(mail),
             (Process::Up, Mail::Event(event)) => self.step_role(host, event),
             (Process::Up, Mail::Synced(records)) => {
-                let records = target.platter.sync(records);
+                let replicated = target.machine.replicated.then_some(now);
+                let records = target.platter.sync(records, replicated);
                 self.step_role(host, Event::Synced { records });
             }
             (Process::Up, Mail::Timer(timer, id)) => {

@@ -64,7 +64,7 @@ fn two_hosts() -> World<Recorders> {
     let latency = Latency::constant(Duration::from_millis(10));
     let profile = Profile { latency, loss: 0, duplicate: 0 };
     let fsync = Latency::constant(Duration::from_millis(1));
-    let machine = Machine { zone: 0, site: 0, fsync };
+    let machine = Machine { zone: 0, site: 0, fsync, replicated: true };
     let net = Net::new(Seed(1), 1, vec![profile]);
     let mut world = World::new(Seed(1), Recorders, vec![machine.clone(), machine], net);
     world.start(A);
@@ -333,7 +333,7 @@ fn a_matrix_adds_the_distance_between_sites() {
     let profile = Profile { latency: latency.clone(), loss: 0, duplicate: 0 };
     let mut net = Net::new(Seed(1), 1, vec![profile]);
     net.set_matrix(Matrix { delays: vec![vec![0, 90_000_000], vec![90_000_000, 0]] });
-    let machine = |site| Machine { zone: 0, site, fsync: latency.clone() };
+    let machine = |site| Machine { zone: 0, site, fsync: latency.clone(), replicated: false };
     let mut world = World::new(Seed(1), Recorders, vec![machine(0), machine(1)], net);
     world.start(A);
     world.start(B);

@@ -11,7 +11,7 @@ use courier::id::Incarnation;
 use courier::node::{Action, CloseCause, Timer};
 use courier::note::Note;
 use courier::timing::Timing;
-use courier::wire::Wire;
+use courier::wire::{Batch, Wire};
 use proptest::prelude::*;
 use std::sync::Arc;
 
@@ -95,7 +95,8 @@ impl Device {
 
     fn deliver(&mut self, from: u64, most: u64, head: u64) {
         let (conversation, last) = (pair(1, 2), (from + most - 1).min(MESSAGES));
-        let frame = Frame::Deliver { conversation, entries: entries(from..=last), head };
+        let batch = Batch { head: stamp(head), ..batch(from..=last) };
+        let frame = Frame::Deliver { conversation, batch };
         self.script.arrives(conn(2, self.epoch), frame);
         self.observe();
     }
@@ -114,7 +115,7 @@ impl Device {
                 }
                 // The database takes it for an acknowledgement of everything before.
                 Action::Write { frame: Frame::CatchUp { next, .. }, .. } => {
-                    self.said_to_hold = next.first().map_or(0, |(_, next)| next - 1);
+                    self.said_to_hold = next.first().map_or(0, |(_, next)| next.seq - 1);
                 }
                 _ => {}
             }
@@ -129,7 +130,7 @@ impl Device {
             _ => None,
         });
         let asked = asked.expect("it asks whenever it connects");
-        asked.first().map_or(1, |(_, next)| *next)
+        asked.first().map_or(1, |(_, next)| next.seq)
     }
 
     fn step(&mut self, op: &Op) {

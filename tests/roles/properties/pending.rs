@@ -58,7 +58,10 @@ fn op() -> impl Strategy<Value = Op> {
 }
 
 fn boot(disk: &Disk) -> Database {
-    Database::boot(Config { directory: fleet(), timing: std::sync::Arc::default(), design: Design::default() }, disk)
+    Database::boot(
+        Config { directory: fleet(), timing: std::sync::Arc::default(), design: Design::default() },
+        disk,
+    )
 }
 
 /// A lease as its holder knows it.
@@ -108,14 +111,17 @@ impl Rows {
             Op::Send => {
                 self.sent += 1;
                 self.sent_at.insert(self.sent, t.now());
-                t.receives(app(1), Wire::Append { message: message(1, self.sent, conversation), number: None });
+                t.receives(
+                    app(1),
+                    Wire::Append { message: message(1, self.sent, conversation), number: None },
+                );
             }
             Op::Claim => {
                 t.receives(WORKER, Wire::Claim { most: 10 });
             }
             Op::Settle { holder, short } if !self.granted.is_empty() => {
-                let Claim { term, entries, .. } = holder.get(&self.granted);
-                let last = entries.last().expect("a claim is never empty").stamp.seq;
+                let Claim { term, batch, .. } = holder.get(&self.granted);
+                let last = batch.upto().seq;
                 let (term, upto) = (*term, stamp(last.saturating_sub(*short).max(1)));
                 t.receives(WORKER, Wire::Settle { device, conversation, term, upto });
                 let ends = t.now() + LEASE;
@@ -126,7 +132,10 @@ impl Rows {
             Op::Release { holder, seconds } if !self.granted.is_empty() => {
                 let term = holder.get(&self.granted).term;
                 let retry_after = Duration::from_secs(*seconds);
-                t.receives(WORKER, Wire::Release { device, conversation, term, retry_after, rejected: None });
+                t.receives(
+                    WORKER,
+                    Wire::Release { device, conversation, term, retry_after, rejected: None },
+                );
                 if self.took(term).is_some() {
                     self.lease = None;
                 }
@@ -192,7 +201,7 @@ impl Rows {
                     } else if !next.is_empty() {
                         assert!(current, "{term} goes on, and is over");
                         let mut granted = self.granted.iter_mut();
-                        granted.find(|claim| claim.term == term).expect("granted").entries = next;
+                        granted.find(|claim| claim.term == term).expect("granted").batch = next;
                     }
                 }
                 _ => {}
@@ -207,7 +216,7 @@ impl Rows {
         }
         let newest = self.granted.iter().map(|claim| claim.term).max();
         assert!(newest < Some(claim.term), "{} is not new", claim.term);
-        let places: Vec<u64> = claim.entries.iter().map(|entry| entry.stamp.seq).collect();
+        let places: Vec<u64> = claim.batch.entries.iter().map(|entry| entry.stamp.seq).collect();
         assert!(places[0] >= self.cursor, "claimed although acknowledged: {places:?}");
         assert!(places.windows(2).all(|two| two[1] == two[0] + 1), "not in order: {places:?}");
         assert!(*places.last().expect("never empty") <= self.head, "not durable: {places:?}");
@@ -237,8 +246,8 @@ proptest! {
             let granted = rows.granted.len();
             rows.step(&Op::Claim);
             let Some(claim) = rows.granted.get(granted) else { break };
-            prop_assert_eq!(claim.entries[0].stamp.seq, delivered + 1);
-            delivered = claim.entries.last().expect("never empty").stamp.seq;
+            prop_assert_eq!(claim.batch.entries[0].stamp.seq, delivered + 1);
+            delivered = claim.batch.entries.last().expect("never empty").stamp.seq;
             let (term, device, conversation) = (claim.term, claim.device, claim.conversation);
             let wire = Wire::Settle { device, conversation, term, upto: stamp(delivered) };
             rows.script.receives(WORKER, wire);
