@@ -60,7 +60,6 @@ impl Client {
         }
         let inbox = self.inboxes.get_mut(&conversation).expect("just made");
         inbox.head = inbox.head.max(head.seq);
-        let before = inbox.next;
         let counted = sequence::is_counted(self.config.design.sequence);
         let repeated = if counted {
             self.take_in_order(conversation, entries, &holes, out)
@@ -68,10 +67,6 @@ impl Client {
             self.take_as_it_comes(conversation, entries, out)
         };
         let inbox = self.inboxes.get_mut(&conversation).expect("just made");
-        // Only what fills the hole answers the question; anything else crossed it.
-        if inbox.next > before && std::mem::take(&mut inbox.fetching) {
-            out.cancel_timer(Timer::Refetch(conversation));
-        }
         let acknowledged = inbox.acknowledged().filter(|_| repeated);
         self.sync(out);
         // The server repeats what it does not know to be acknowledged: tell it again.
@@ -170,10 +165,19 @@ impl Client {
         entry.message.is_readable() || entry.message.id.device == self.config.device
     }
 
+    /// Only what fills the hole answers the question; anything else crossed it.
+    fn filled(&mut self, conversation: ConversationId, out: &mut Outbox) {
+        let inbox = self.inboxes.get_mut(&conversation).expect("filled in an inbox");
+        if std::mem::take(&mut inbox.fetching) {
+            out.cancel_timer(Timer::Refetch(conversation));
+        }
+    }
+
     fn show(&mut self, conversation: ConversationId, entry: Entry, out: &mut Outbox) {
         let Entry { message, stamp } = entry;
         let (id, clock) = (message.id, message.clock);
         self.clock = self.clock.max(clock);
+        self.filled(conversation, out);
         let inbox = self.inboxes.get_mut(&conversation).expect("shown in an inbox");
         inbox.next = inbox.next.max(stamp.seq + 1);
         let latest = inbox.authors.entry(id.device).or_default();
@@ -197,6 +201,7 @@ impl Client {
 
     /// There is nothing at these numbers, and the device knows why.
     fn explain(&mut self, conversation: ConversationId, hole: Hole, out: &mut Outbox) {
+        self.filled(conversation, out);
         let inbox = self.inboxes.get_mut(&conversation).expect("a hole in an inbox");
         inbox.next = hole.upto + 1;
         let (epoch, next) = (inbox.epoch, inbox.next);

@@ -11,7 +11,7 @@ use courier::limits::{CONNECT_LIMIT, OUTBOX_MESSAGES_MAX, REFETCH_AFTER, RESEND_
 use courier::node::{Action, CloseCause, Command, Timer};
 use courier::note::Note;
 use courier::timing::Timing;
-use courier::wire::{Batch, Entry, Rejection, SendOutcome, Wire};
+use courier::wire::{Batch, Entry, Hole, HoleReason, Rejection, SendOutcome, Wire};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -373,5 +373,54 @@ fn own_messages_that_come_round_before_their_answer_are_answered_by_that() {
     t.arrives(conn(2, 1), deliver(vec![own], 1)).synced();
     assert!(t.last.iter().any(|a| matches!(a, Action::Note(Note::Shown { .. }))));
     t.beat("the answer itself is late").arrives(conn(2, 1), accepted(1, 1));
+    golden!(t);
+}
+
+fn hole(from: u64, upto: u64, why: HoleReason) -> Hole {
+    Hole { from, upto, why }
+}
+
+#[test]
+fn a_truncated_history_leads_to_a_full_sync_and_an_explained_hole() {
+    let mut t = live();
+    t.arrives(conn(2, 1), deliver(entries(3..=3), 3));
+    t.beat("what it asks for is not kept any more");
+    t.arrives(conn(2, 1), Frame::Truncated { conversation: pair(1, 2) });
+    let holes = vec![hole(1, 2, HoleReason::Expired)];
+    let batch = Batch { holes, ..batch(3..=3) };
+    t.arrives(conn(2, 1), Frame::Deliver { conversation: pair(1, 2), batch }).synced();
+    golden!(t);
+}
+
+#[test]
+fn a_message_that_it_cannot_read_is_rejected_and_holds_up_what_follows() {
+    let mut t = live();
+    let mut with_poison = entries(1..=3);
+    with_poison[1].message.body = "\0".into();
+    t.arrives(conn(2, 1), deliver(with_poison, 3)).synced();
+    t.beat("until the server has given it up");
+    let batch = Batch { holes: vec![hole(2, 2, HoleReason::Poison)], ..batch(3..=3) };
+    t.arrives(conn(2, 1), Frame::Deliver { conversation: pair(1, 2), batch }).synced();
+    golden!(t);
+}
+
+#[test]
+fn when_the_sequence_begins_again_it_keeps_what_it_has_shown_and_says_what_it_lacks() {
+    let mut t = live();
+    t.unseen(|t| {
+        t.arrives(conn(2, 1), deliver(entries(1..=3), 3)).synced();
+    });
+    t.arrives(conn(2, 1), Frame::Renumbered { epoch: 2 }).synced();
+    t.beat("the third place is void; the second message of the old third place comes again");
+    let later = |seq, counter| Entry {
+        message: message(1, counter, pair(1, 2)),
+        stamp: Stamp { epoch: 2, seq },
+    };
+    let batch = Batch { renumbered: Some(3), ..batch_of(vec![later(3, 4), later(4, 3)]) };
+    t.arrives(conn(2, 1), Frame::Deliver { conversation: pair(1, 2), batch }).synced();
+    t.beat("a batch from before is late");
+    t.arrives(conn(2, 1), deliver(entries(3..=3), 3));
+    t.reboot(boot);
+    connects(&mut t, 2);
     golden!(t);
 }

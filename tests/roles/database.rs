@@ -278,3 +278,101 @@ fn a_device_that_registers_during_an_attempt_is_attempted_again_at_once() {
     };
     assert!(t.last.iter().any(claimed), "a woken row waits: {:?}", t.last);
 }
+
+const DAY: Duration = Duration::from_secs(24 * 3600);
+
+/// User 2's device asks for everything from `next` on.
+fn catch_up(next: u64) -> Wire {
+    let (session, next) = (session(2, 1, 1), vec![(pair(1, 2), stamp(next))]);
+    Wire::CatchUp { session, epoch: 1, next, all: false }
+}
+
+fn full_sync(next: u64) -> Wire {
+    let (session, conversation) = (session(2, 1, 1), pair(1, 2));
+    Wire::FullSync { session, conversation, next: stamp(next) }
+}
+
+#[test]
+fn a_message_expires_after_thirty_days_and_leaves_a_hole_with_a_reason() {
+    let mut t = holding(1);
+    t.beat("the device never comes").pass(30 * DAY - Duration::from_secs(1));
+    t.receives(app(1), append(2)).synced();
+    t.beat("a second before, the first is still there");
+    t.receives(server(1), catch_up(1));
+    t.pass(Duration::from_secs(2)).synced();
+    t.beat("a second after, it is not, and the second is");
+    t.receives(server(1), catch_up(1));
+    t.receives(server(1), full_sync(1));
+    t.beat("the device acknowledges the hole as it would a message");
+    t.receives(server(1), catch_up(2)).synced();
+    golden!(t);
+}
+
+/// Its own clock may be a year ahead when it boots right, and then step: messages age by the time
+/// that has passed.
+#[test]
+fn a_dropped_message_stays_dropped_after_a_reboot() {
+    let mut t = holding(2);
+    t.unseen(|t| {
+        t.pass(30 * DAY + Duration::from_secs(1)).synced();
+    });
+    t.reboot(boot).synced();
+    t.receives(server(1), catch_up(1));
+    t.receives(server(1), full_sync(1));
+    golden!(t);
+}
+
+#[test]
+fn beyond_the_depth_the_loudest_conversation_loses_its_oldest() {
+    let timing = courier::timing::Timing { pending_depth: 3, ..Default::default() };
+    let config = Config { directory: fleet(), timing: timing.into(), design: Design::default() };
+    let mut t = Script::new(DATABASE, Database::boot(config, &Disk::default()));
+    let in_group = |counter| message(3, counter, group());
+    t.unseen(|t| {
+        t.boots().synced();
+        t.receives(app(1), append(1)).synced();
+        t.receives(app(1), Wire::Append { message: in_group(1), number: None }).synced();
+        t.receives(app(1), Wire::Append { message: in_group(2), number: None }).synced();
+    });
+    t.beat("device 2 has one message from user 1 and two of the group; the next is one too many");
+    t.receives(app(1), Wire::Append { message: in_group(3), number: None }).synced().synced();
+    golden!(t);
+}
+
+/// The device rejects what it is offered under this lease.
+fn rejected(lease: u64, seq: u64) -> Wire {
+    let (device, conversation, term) = (u(2), pair(1, 2), term(lease));
+    let (retry_after, rejected) = (Duration::from_secs(1), Some(stamp(seq)));
+    Wire::Release { device, conversation, term, retry_after, rejected }
+}
+
+#[test]
+fn a_message_that_is_rejected_too_often_becomes_a_dead_letter() {
+    let mut t = holding(2);
+    t.receives(app(1), rejected(1, 1));
+    t.beat("bad luck, perhaps");
+    for lease in 2..=3 {
+        t.pass(Duration::from_secs(1)).receives(WORKER, CLAIM);
+        t.receives(WORKER, rejected(lease, 1));
+    }
+    t.synced();
+    t.beat("its neighbour is due at once, and goes with the hole before it");
+    t.receives(WORKER, CLAIM);
+    golden!(t);
+}
+
+#[test]
+fn a_promoted_replica_begins_a_new_epoch() {
+    let mut t = holding(2);
+    t.reboot(|disk| {
+        let mut lost = Disk { timeline: 1, ..disk.clone() };
+        lost.records.pop();
+        boot(&lost)
+    });
+    t.synced();
+    t.beat("the second message is lost, and its number is given out again in another epoch");
+    t.receives(app(1), append(3)).synced();
+    t.beat("a device that holds both of the old epoch is told what is void");
+    t.receives(server(1), catch_up(3));
+    golden!(t);
+}
