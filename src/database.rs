@@ -144,10 +144,13 @@ impl Database {
                     self.recount(key);
                 }
             }
-            Record::Parked { device, conversation, next } => {
+            Record::Parked { device, conversation, next }
+                if self.config.design.queue != Queue::InMemory =>
+            {
                 self.add_row((*device, *conversation), *next, Instant(0));
                 self.recount((*device, *conversation));
             }
+            Record::Parked { .. } => {}
             Record::Cursor { device, conversation, next } => {
                 self.advance((*device, *conversation), *next);
             }
@@ -307,11 +310,12 @@ impl Database {
         !matches!(self.awaiting.front(), Some((_, Durable::Booted)))
     }
 
-    /// Whether what is pending survives a restart of the process that keeps it.
-    fn queue_is_durable(&self) -> bool {
+    /// Whether what was put into the queue is there after a restart, unless it is done.
+    fn queue_keeps(&self) -> bool {
         match self.config.design.queue {
-            Queue::Leased | Queue::AtLeastOnce | Queue::AutoCommit | Queue::EarlyAck => true,
-            Queue::InMemory => false,
+            Queue::Leased | Queue::AtLeastOnce | Queue::AutoCommit => true,
+            // Gone with its process, or when the router took it.
+            Queue::InMemory | Queue::EarlyAck => false,
         }
     }
 }

@@ -86,7 +86,7 @@ impl Database {
     /// Devices whose rows a boot can make from the log.
     pub(super) fn rows_made_by_append(&self, message: &Message) -> Vec<DeviceId> {
         match self.config.design.fallback {
-            Fallback::SameTransaction if self.queue_is_durable() => self.recipients(message),
+            Fallback::SameTransaction if self.queue_keeps() => self.recipients(message),
             Fallback::SameTransaction | Fallback::AfterFailedPush | Fallback::None => Vec::new(),
         }
     }
