@@ -13,7 +13,7 @@ mod table;
 
 use super::Stop;
 use super::designs::known;
-use super::run::write_whole;
+use super::run::{Choices, command, write_whole};
 use super::sweep::{parse_seeds, progress};
 use super::terminal::{self, Output};
 use crate::designs::catalogue::{CATALOGUE, GUARANTEE, entries, find, is_sound, known_breaks};
@@ -107,10 +107,14 @@ pub struct Cell {
     pub outcome: CellOutcome,
     /// What broke, by name: an invariant, `expectation` or `panic`.
     pub broken: BTreeMap<String, Broken>,
+    /// The first seed that broke anything.
+    pub first_failing_seed: Option<u64>,
     /// How many seeds were run.
     pub runs: u64,
     /// How many of them never reached what the scenario is about.
     pub unreached: u64,
+    /// The command that repeats the first run that says why the cell does not hold.
+    pub replay: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -128,13 +132,6 @@ pub enum CellOutcome {
 pub struct Broken {
     pub first_seed: u64,
     pub runs: u64,
-}
-
-impl Cell {
-    /// The first seed that broke anything.
-    pub fn first_failing_seed(&self) -> Option<u64> {
-        self.broken.values().map(|broken| broken.first_seed).min()
-    }
 }
 
 /// What a row is before it is run.
@@ -354,9 +351,12 @@ impl Work<'_> {
             scenario: found.name.clone(),
             outcome: CellOutcome::Holds,
             broken: BTreeMap::new(),
+            first_failing_seed: None,
             runs: 0,
             unreached: 0,
+            replay: None,
         };
+        let mut unreached = None;
         for seed in self.arguments.seeds.clone() {
             if stop.load(Ordering::Relaxed) {
                 return Ok(None);
@@ -368,8 +368,14 @@ impl Work<'_> {
             let outcome = run(plan.clone())?;
             let report = judge(&plan, &outcome, std::time::Duration::ZERO, String::new());
             cell.runs += 1;
-            cell.unreached += u64::from(!report.unreached.is_empty());
+            if !report.unreached.is_empty() {
+                cell.unreached += 1;
+                unreached = unreached.or(Some(seed));
+            }
             let broken = report.broken();
+            if !broken.is_empty() && cell.first_failing_seed.is_none() {
+                cell.first_failing_seed = Some(seed);
+            }
             for name in &broken {
                 let first = Broken { first_seed: seed, runs: 0 };
                 cell.broken.entry(name.clone()).or_insert(first).runs += 1;
@@ -383,8 +389,20 @@ impl Work<'_> {
             (true, 0) => CellOutcome::Holds,
             (true, _) => CellOutcome::Unknown,
         };
+        // A panic is the worst that can be shown, a run without proof the least.
+        let panicked = cell.broken.get("panic").map(|broken| broken.first_seed);
+        cell.replay = panicked.or(cell.first_failing_seed).or(unreached).map(|seed| {
+            let (set, design) = (self.arguments.set.clone(), Some(row.name.clone()));
+            command(typed(&found), seed, &Choices { set, design, ..Choices::default() })
+        });
         Ok(Some(cell))
     }
+}
+
+/// A scenario as a command line names it.
+fn typed(found: &Found) -> &str {
+    let built_in = built_in().iter().any(|known| known.path == found.path);
+    if built_in { &found.name } else { &found.path }
 }
 
 /// The order in which what broke is told: as in the guarantee, then what is not of it.
@@ -393,4 +411,72 @@ fn in_order<'a>(names: impl Iterator<Item = &'a String>) -> Vec<&'a String> {
     let place = |name: &str| GUARANTEE.iter().position(|known| *known == name);
     names.sort_by_key(|name| place(name).unwrap_or(GUARANTEE.len()));
     names
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn cell(broken: &[&str], unreached: u64) -> Cell {
+        let first = Broken { first_seed: 3, runs: 1 };
+        let outcome = match (broken.is_empty(), unreached) {
+            (false, _) => CellOutcome::Breaks,
+            (true, 0) => CellOutcome::Holds,
+            (true, _) => CellOutcome::Unknown,
+        };
+        Cell {
+            scenario: "small".to_owned(),
+            outcome,
+            broken: broken.iter().map(|name| ((*name).to_owned(), first)).collect(),
+            first_failing_seed: (!broken.is_empty()).then_some(3),
+            runs: 10,
+            unreached,
+            replay: None,
+        }
+    }
+
+    fn verdict(design: &str, cells: &[Cell]) -> (Verdict, Vec<String>) {
+        let design = Override::read(design).unwrap().of(Design::default());
+        let row = Plan::of(design).judge(cells.to_vec());
+        (row.verdict, row.confirmed)
+    }
+
+    #[test]
+    fn a_sound_design_must_hold_everywhere() {
+        for sound in ["sound", "queue=at-least-once"] {
+            let (holds, breaks) = (cell(&[], 0), cell(&["expectation"], 0));
+            assert_eq!(verdict(sound, std::slice::from_ref(&holds)).0, Verdict::Valid);
+            assert_eq!(verdict(sound, &[holds.clone(), cell(&[], 2)]).0, Verdict::Unknown);
+            assert_eq!(verdict(sound, &[breaks, cell(&[], 2), holds]).0, Verdict::Invalid);
+        }
+    }
+
+    #[test]
+    fn another_must_break_something_of_what_is_expected_of_it_somewhere() {
+        let (holds, lost) = (cell(&[], 0), cell(&["no-loss"], 0));
+        let confirmed = vec!["no-loss".to_owned()];
+        let dies = |cells: &[Cell]| verdict("queue=in-memory", cells);
+        assert_eq!(dies(&[holds.clone(), lost.clone()]), (Verdict::Valid, confirmed.clone()));
+        assert_eq!(dies(std::slice::from_ref(&holds)), (Verdict::Invalid, Vec::new()));
+        // What breaks is not what should.
+        assert_eq!(dies(&[cell(&["presence", "expectation"], 0)]).0, Verdict::Invalid);
+        // A role that panics is a bug, whatever the design.
+        assert_eq!(dies(&[lost, cell(&["panic"], 0)]), (Verdict::Invalid, confirmed));
+    }
+
+    #[test]
+    fn rows_are_those_of_the_chosen_choices_and_always_the_two_designs() {
+        let names = |choices: &[&str]| -> Vec<String> {
+            let choices: Vec<String> = choices.iter().map(|choice| (*choice).to_owned()).collect();
+            rows(&choices).unwrap().into_iter().map(|row| row.name).collect()
+        };
+        let two = ["sound", "as-written", "settle=gateway-accepted", "sequence=block"];
+        let mut chosen = names(&["sequence=block", "settle"]);
+        chosen.sort();
+        let mut wanted = two.map(str::to_owned);
+        wanted.sort();
+        assert_eq!(chosen, wanted);
+        let others = entries().count() - CATALOGUE.len();
+        assert_eq!(names(&[]).len(), 2 + others);
+    }
 }

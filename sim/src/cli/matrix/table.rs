@@ -2,7 +2,6 @@
 
 use super::{Cell, CellOutcome, Matrix, Row, in_order};
 use crate::cli::Stop;
-use crate::cli::run::quoted;
 use crate::cli::terminal::{BAD, DIM, GOOD, Output, STRONG, styled};
 use crate::report::Verdict;
 
@@ -28,7 +27,7 @@ pub fn tell(out: &mut Output, matrix: &Matrix) -> Result<(), Stop> {
     ))?;
     for row in designs.iter().filter(|row| row.verdict != Verdict::Valid) {
         out.line(&format!("  {}  {}", row.design, said(row)))?;
-        if let Some(command) = shows(row, *first_seed) {
+        if let Some(command) = shows(row) {
             out.line(&format!("    {command}"))?;
         }
     }
@@ -74,21 +73,16 @@ fn result(row: &Row, cell: &Cell) -> String {
                 styled(style, name)
             });
             let names = names.collect::<Vec<_>>().join(", ");
-            let first = cell.first_failing_seed().unwrap_or_default();
+            let first = cell.first_failing_seed.unwrap_or_default();
             format!("breaks {names}  first with seed {first} ({seeds})")
         }
     }
 }
 
 /// The run that shows best why a row is not as it should be.
-fn shows(row: &Row, first_seed: u64) -> Option<String> {
-    let wrong = |cell: &&Cell| cell.outcome == CellOutcome::Breaks || cell.unreached > 0;
+fn shows(row: &Row) -> Option<&String> {
     let panicked = row.cells.iter().find(|cell| cell.broken.contains_key("panic"));
-    let cell = panicked.or_else(|| row.cells.iter().find(wrong))?;
-    let seed = match cell.broken.get("panic") {
-        Some(broken) => broken.first_seed,
-        None => cell.first_failing_seed().unwrap_or(first_seed),
-    };
-    let (scenario, design) = (quoted(&cell.scenario), quoted(&row.design));
-    Some(format!("courier run {scenario} --seed {seed} --design {design}"))
+    let broken = || row.cells.iter().find(|cell| cell.outcome == CellOutcome::Breaks);
+    let unreached = || row.cells.iter().find(|cell| cell.unreached > 0);
+    panicked.or_else(broken).or_else(unreached)?.replay.as_ref()
 }
