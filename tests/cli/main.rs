@@ -1,9 +1,9 @@
 //! The program as it is used: `courier` started in a folder of its own, and what it then says,
 //! writes and ends with.
 //!
-//! `designs` and `matrix` are about designs, `story` is what a person sees, `json` what a program reads, `files` what runs leave behind,
-//! `verdicts` the exit statuses of runs that are not valid, and `refusals` everything that may be
-//! wrong with what the program is given.
+//! `story` is what a person sees, `json` what a program reads, `files` what runs leave behind,
+//! `verdicts` the exit statuses of runs that are not valid, `designs` and `matrix` what is chosen
+//! and compared, and `refusals` everything that may be wrong with what the program is given.
 
 mod designs;
 mod files;

@@ -50,7 +50,7 @@ impl Journal {
             }
             Ok(file)
         });
-        let file = opened.inspect_err(|cause| complain(cause)).ok();
+        let file = opened.inspect_err(complain).ok();
         Self { common, finished, file }
     }
 

@@ -17,8 +17,8 @@ pub fn tell(out: &mut Output, matrix: &Matrix) -> Result<(), Stop> {
     }
     let count = |verdict| designs.iter().filter(|row| row.verdict == verdict).count();
     out.line(&format!(
-        "{} designs in {} scenarios, seeds {first_seed}..={last_seed}: {} as the catalogue says, {} \
-         unknown, {} not",
+        "{} designs in {} scenarios, seeds {first_seed}..={last_seed}: {} as the catalogue says, \
+         {} unknown, {} not",
         designs.len(),
         scenarios.len(),
         count(Verdict::Valid),
