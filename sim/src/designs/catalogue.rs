@@ -421,7 +421,7 @@ pub const CATALOGUE: &[Choice] = &[
             ),
             breaks(
                 "breaker-never-closes",
-                &["liveness"],
+                &["retry-budget", "no-loss"],
                 "As the sound one, but a breaker that has opened stays open, and the gateway \
                  behind it is never tried again.",
                 "Nygard, Release It! (2007), Circuit Breaker, without its half-open state",
@@ -463,7 +463,7 @@ pub const CATALOGUE: &[Choice] = &[
             ),
             breaks(
                 "tcp-only",
-                &["liveness", "no-loss"],
+                &["no-loss"],
                 "By TCP alone, for which an idle connection to a host that went dark lives for \
                  hours.",
                 "RFC 9293, section 3.5.1 (half-open connections); Linux tcp(7), \
