@@ -1,12 +1,14 @@
-//! The command line: `courier run | sweep | replay | twice | scenarios`.
+//! The command line: `courier run | sweep | replay | twice | matrix | scenarios | designs`.
 //!
 //! Exit status: 0 valid, 1 invalid, 2 unknown, 64 a scenario or an argument is wrong, 70 the
 //! testbed itself failed, 71 not deterministic. With `--json` standard output holds JSON and
 //! nothing else; whatever else is to be said goes to standard error.
 
+pub mod designs;
+pub mod matrix;
 mod replay;
 mod run;
-mod scenarios;
+pub mod scenarios;
 mod sweep;
 mod terminal;
 mod twice;
@@ -52,8 +54,12 @@ enum Subcommands {
     Replay(replay::ReplayArguments),
     /// Run one seed in two fresh processes and name the first event that differs
     Twice(twice::TwiceArguments),
-    /// List the built-in scenarios, or show one
+    /// Run every design against every scenario and say what each breaks
+    Matrix(matrix::MatrixArguments),
+    /// List the built-in scenarios by theme, or show one
     Scenarios(scenarios::ScenariosArguments),
+    /// List the design choices: what each alternative means, who documents it, what it breaks
+    Designs(designs::DesignsArguments),
 }
 
 /// Why a command did not come to a verdict.
@@ -127,7 +133,9 @@ fn dispatch(arguments: Arguments) -> Result<u8, Stop> {
         Subcommands::Sweep(arguments) => sweep::main(&arguments),
         Subcommands::Replay(arguments) => replay::main(&arguments),
         Subcommands::Twice(arguments) => twice::main(&arguments),
+        Subcommands::Matrix(arguments) => matrix::main(&arguments),
         Subcommands::Scenarios(arguments) => scenarios::main(&arguments),
+        Subcommands::Designs(arguments) => designs::main(&arguments),
     }
 }
 

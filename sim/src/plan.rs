@@ -6,6 +6,7 @@
 
 use crate::cast::{Cast, Numbers, Person};
 use crate::checker::Bounds;
+use crate::designs::catalogue::GUARANTEE;
 use crate::document::{Impossible, nearest};
 use crate::place;
 use crate::span::{At, Share, Span};
@@ -215,6 +216,13 @@ pub struct Expect {
     /// By when a message must be shown to somebody.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub shown: Vec<ExpectShown>,
+    /// The invariants that the design of this run breaks: the verdict is valid if these broke, and
+    /// no others.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub breaks: Vec<String>,
+    /// Invariants that may break as well, and need not: what depends on the seed.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub may_break: Vec<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -669,6 +677,19 @@ impl Plan {
             if !known.contains(&name.as_str()) {
                 let known: Vec<String> = known.iter().map(|name| (*name).to_owned()).collect();
                 return Err(no_such(place!["expect", "reached", at], "note", name, &known));
+            }
+        }
+        let Expect { breaks, may_break, .. } = &self.expect;
+        for (key, names) in [("breaks", breaks), ("may-break", may_break)] {
+            for (at, name) in names.iter().enumerate() {
+                let place = place!["expect", key, at];
+                if !GUARANTEE.contains(&name.as_str()) {
+                    return Err(no_such(place, "invariant", name, GUARANTEE));
+                }
+                if names[..at].contains(name) || (key == "may-break" && breaks.contains(name)) {
+                    let what = format!("`{name}` is expected to break already");
+                    return Err(Impossible::new(place, what, "write it once"));
+                }
             }
         }
         for (at, row) in self.expect.registry.iter().enumerate() {

@@ -1,10 +1,12 @@
 //! What a run amounts to: verdict, figures, anomalies, and how to repeat it.
 
 use crate::checker::{self, Invariant};
+use crate::designs::{self, catalogue::GUARANTEE};
 use crate::history::{Fact, History};
-use crate::plan::{NOWHERE, Plan};
+use crate::plan::{Expect, NOWHERE, Plan};
 use crate::run::Outcome;
 use crate::story;
+use courier::design::Design;
 use courier::id::{DeviceId, MessageId, Session};
 use courier::note::Note;
 use hdrhistogram::Histogram;
@@ -32,11 +34,13 @@ use strum::VariantNames;
 #[serde(rename_all = "kebab-case")]
 #[strum(serialize_all = "kebab-case")]
 pub enum Verdict {
-    /// Every invariant held, and the run reached what it is about.
+    /// Every invariant held, or exactly those broke that this design was expected to break; and
+    /// the run reached what it is about.
     Valid,
     /// Every invariant held, but the run never reached what it is about: it has proven nothing.
     Unknown,
-    /// An invariant or an expectation broke, or a role panicked.
+    /// An invariant or an expectation broke, or a role panicked, or an invariant held that was
+    /// expected to break.
     Invalid,
 }
 
@@ -61,6 +65,9 @@ impl Verdict {
 pub struct Report {
     pub scenario: String,
     pub seed: u64,
+    /// `sound`, `as-written`, or the choices that differ from the sound ones.
+    #[serde(default = "sound")]
+    pub design: String,
     pub verdict: Verdict,
     /// Over everything that happened, as 16 hexadecimal digits.
     pub digest: String,
@@ -89,9 +96,20 @@ pub struct Report {
     pub reached: BTreeMap<String, u64>,
     /// What the scenario is about and the run never reached.
     pub unreached: Vec<String>,
+    /// The invariants that this run was expected to break.
+    #[serde(default)]
+    pub expected_breaks: Vec<String>,
+    /// The invariants that it was allowed to break as well.
+    #[serde(default)]
+    pub may_break: Vec<String>,
+    /// Those of expected breaks as well.
     pub anomalies: Vec<AnomalyReport>,
     /// The command that repeats this run.
     pub replay: String,
+}
+
+fn sound() -> String {
+    designs::spell(&Design::default())
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -123,6 +141,8 @@ pub struct Totals {
     pub valid: u64,
     pub unknown: u64,
     pub invalid: u64,
+    /// Of the valid ones, those that broke what they were expected to break.
+    pub broke_as_expected: u64,
     pub wall_ms: u64,
     pub events: u64,
     pub sent: u64,
@@ -135,6 +155,9 @@ pub struct Totals {
     pub broken: BTreeMap<String, u64>,
     /// `scenario seed` of each run that was not valid.
     pub failing: Vec<String>,
+    /// The scenarios that may break something and broke nothing on any of these seeds: their runs
+    /// are valid and have shown nothing.
+    pub never_broke: Vec<String>,
 }
 
 impl Totals {
@@ -154,17 +177,37 @@ impl Totals {
         for invariant in report.broken() {
             *self.broken.entry(invariant).or_default() += 1;
         }
+        if report.broke_as_expected() {
+            self.broke_as_expected += 1;
+        }
         if report.verdict != Verdict::Valid {
             self.failing.push(format!("{} {}", report.scenario, report.seed));
         }
     }
 
     pub fn verdict(&self) -> Verdict {
-        match (self.invalid, self.unknown) {
+        match (self.invalid, self.unknown + self.never_broke.len() as u64) {
             (0, 0) => Verdict::Valid,
             (0, _) => Verdict::Unknown,
             _ => Verdict::Invalid,
         }
+    }
+}
+
+/// Which of a sweep's scenarios may break something, and whether one of their runs did.
+#[derive(Clone, Debug, Default)]
+pub struct MayBreak(BTreeMap<String, bool>);
+
+impl MayBreak {
+    pub fn add(&mut self, report: &Report) {
+        if !report.may_break.is_empty() {
+            *self.0.entry(report.scenario.clone()).or_default() |= report.broke_an_invariant();
+        }
+    }
+
+    /// The scenarios of which no run broke anything.
+    pub fn never(self) -> Vec<String> {
+        self.0.into_iter().filter(|(_, broke)| !broke).map(|(scenario, _)| scenario).collect()
     }
 }
 
@@ -175,6 +218,21 @@ impl Report {
         names.sort();
         names.dedup();
         names
+    }
+
+    /// Whether an invariant broke; an expectation that is not met is not one.
+    pub fn broke_an_invariant(&self) -> bool {
+        self.anomalies.iter().any(|anomaly| GUARANTEE.contains(&anomaly.invariant.as_str()))
+    }
+
+    /// Whether what broke is what this design was expected to break.
+    pub fn broke_as_expected(&self) -> bool {
+        self.verdict == Verdict::Valid && !self.anomalies.is_empty()
+    }
+
+    /// Whether a break of this invariant is what the scenario is for.
+    pub fn expects(&self, invariant: &str) -> bool {
+        self.expected_breaks.iter().chain(&self.may_break).any(|name| name == invariant)
     }
 }
 
@@ -201,10 +259,15 @@ pub fn judge(plan: &Plan, outcome: &Outcome, wall: Duration, replay: String) -> 
     }
     anomalies.extend(expectations(plan, outcome));
     anomalies.extend(panics(history));
+    anomalies.extend(unbroken(plan, outcome, &anomalies));
     let reached = count_notes(history);
     let unreached: Vec<String> =
         plan.expect.reached.iter().filter(|name| !reached.contains_key(*name)).cloned().collect();
-    let verdict = match (anomalies.is_empty(), unreached.is_empty()) {
+    let Expect { breaks, may_break, .. } = &plan.expect;
+    let expected = |anomaly: &AnomalyReport| {
+        breaks.contains(&anomaly.invariant) || may_break.contains(&anomaly.invariant)
+    };
+    let verdict = match (anomalies.iter().all(expected), unreached.is_empty()) {
         (false, _) => Verdict::Invalid,
         (true, false) => Verdict::Unknown,
         (true, true) => Verdict::Valid,
@@ -214,6 +277,7 @@ pub fn judge(plan: &Plan, outcome: &Outcome, wall: Duration, replay: String) -> 
     Report {
         scenario: plan.scenario.clone(),
         seed: plan.seed,
+        design: designs::spell(&plan.design),
         verdict,
         digest: format!("{:016x}", outcome.digest),
         virtual_ms: history.end / 1_000_000,
@@ -229,6 +293,8 @@ pub fn judge(plan: &Plan, outcome: &Outcome, wall: Duration, replay: String) -> 
         drain_ms: checker::drain(history).as_millis() as u64,
         reached,
         unreached,
+        expected_breaks: breaks.clone(),
+        may_break: may_break.clone(),
         anomalies,
         replay,
     }
@@ -389,6 +455,23 @@ fn expectations(plan: &Plan, outcome: &Outcome) -> Vec<AnomalyReport> {
         }
     }
     anomalies
+}
+
+/// The invariants that this design is expected to break and that held: the scenario does not show
+/// what it is for, or the design is better than it is said to be.
+fn unbroken(plan: &Plan, outcome: &Outcome, anomalies: &[AnomalyReport]) -> Vec<AnomalyReport> {
+    let held = plan
+        .expect
+        .breaks
+        .iter()
+        .filter(|name| !anomalies.iter().any(|anomaly| anomaly.invariant == **name));
+    held.map(|name| AnomalyReport {
+        invariant: "expectation".to_owned(),
+        at_ms: ms_since_zero(&outcome.history, outcome.history.end),
+        what: format!("{name} was expected to break, and held"),
+        witness: Vec::new(),
+    })
+    .collect()
 }
 
 /// The registry's row of a device at a time, as its notes say.

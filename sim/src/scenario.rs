@@ -3,7 +3,7 @@
 //! One TOML file under `scenarios/`, whose header says what happens and why we care. Names given
 //! on the command line are looked up among the built-in ones, paths are read.
 
-use crate::designs::DesignSpec;
+use crate::designs::{DesignSpec, Override};
 use crate::document::{Document, Format, Impossible, Problem, nearest};
 use crate::nemesis::{self, NemesisSpec};
 use crate::place;
@@ -13,7 +13,7 @@ use crate::plan::{
 };
 use crate::seed::Seed;
 use crate::span::{At, Span};
-use crate::workload::{self, WorkloadSpec};
+use crate::workload::{self, WorkloadKind, WorkloadSpec};
 use courier::timing::Timing;
 use include_dir::{Dir, include_dir};
 use serde::Deserialize;
@@ -99,6 +99,8 @@ pub struct Found {
     /// Where it is in the repository: `scenarios/server-7-dies.toml`, or the path that was given.
     pub path: String,
     pub document: Document,
+    /// The design that the command line chooses.
+    pub design: Override,
 }
 
 /// The scenarios that are built in, by path.
@@ -110,7 +112,7 @@ pub fn built_in() -> Vec<Found> {
             let name = stem.to_string_lossy().into_owned();
             let text = file.contents_utf8().unwrap_or_default().to_owned();
             let document = Document { name: path.clone(), text, format: Format::Toml };
-            found.push(Found { name, path, document });
+            found.push(Found { name, path, document, design: Override::default() });
         }
         dir.dirs().for_each(|dir| collect(dir, found));
     }
@@ -141,8 +143,12 @@ pub fn find(name: &str) -> Result<Found, Problem> {
     }
     let document = Document::read(Path::new(name))?;
     let stem = Path::new(name).file_stem().unwrap_or_default().to_string_lossy().into_owned();
-    Ok(Found { name: stem, path: name.to_owned(), document })
+    let path = name.to_owned();
+    Ok(Found { name: stem, path, document, design: Override::default() })
 }
+
+/// The theme of the scenarios in no folder.
+pub const FLEET_THEME: &str = "fleet";
 
 impl Found {
     pub fn parse(&self) -> Result<Scenario, Problem> {
@@ -163,9 +169,38 @@ impl Found {
         first.split_whitespace().collect::<Vec<_>>().join(" ")
     }
 
+    /// The folder that a built-in scenario lives in; those of the top level are about the fleet.
+    pub fn theme(&self) -> &str {
+        match self.path.rsplit_once('/') {
+            Some((folder, _)) => match folder.rsplit_once('/') {
+                Some((_, theme)) => theme,
+                None => FLEET_THEME,
+            },
+            None => FLEET_THEME,
+        }
+    }
+
+    /// What the header's paragraph `Reference:` names, one by one.
+    pub fn references(&self) -> Vec<String> {
+        let header = self.header();
+        let named = header.split("\n\n").find_map(|part| part.strip_prefix("Reference:"));
+        let words = named.unwrap_or_default().split_whitespace().collect::<Vec<_>>().join(" ");
+        let each = words.split("; ").map(|reference| reference.trim_end_matches('.').to_owned());
+        each.filter(|reference| !reference.is_empty()).collect()
+    }
+
     /// Writes the plan that this scenario is with this seed.
+    ///
+    /// Which invariants break is expected of the design that the file chooses. Another one, chosen
+    /// on the command line, is held to all of them.
     pub fn plan(&self, seed: u64, inputs: &Inputs) -> Result<Plan, Problem> {
-        let scenario = self.parse()?;
+        let mut scenario = self.parse()?;
+        let own = scenario.design.0;
+        scenario.design = DesignSpec(self.design.of(own));
+        if scenario.design.0 != own {
+            scenario.expect.breaks.clear();
+            scenario.expect.may_break.clear();
+        }
         let plan = scenario.plan(&self.name, seed, inputs).map_err(|e| self.locate(e))?;
         plan.validate().map_err(|impossible| self.locate(impossible))?;
         Ok(plan)
@@ -191,6 +226,11 @@ pub struct Inputs {
 }
 
 impl Scenario {
+    /// Whether it cannot run without a file that a person must bring.
+    pub fn needs_input(&self) -> bool {
+        self.workload.as_ref().is_some_and(|workload| workload.kind == WorkloadKind::Trace)
+    }
+
     /// Draws everything that is random and writes it down.
     pub fn plan(&self, name: &str, seed: u64, inputs: &Inputs) -> Result<Plan, Impossible> {
         let Scenario { warmup, duration, quiesce, .. } = *self;

@@ -4,12 +4,18 @@
 //! with `UPDATE_SCHEMA=1 cargo test -p courier-sim --test cli schema`.
 
 use super::{Place, text};
+use courier_sim::cli::matrix::Matrix;
+use courier_sim::cli::scenarios::Listed;
+use courier_sim::designs::catalogue::Entry;
 use courier_sim::report::{Report, Totals};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 
 const RUN: &str = "run.schema.json";
 const TOTALS: &str = "totals.schema.json";
+const DESIGNS: &str = "designs.schema.json";
+const SCENARIOS: &str = "scenarios.schema.json";
+const MATRIX: &str = "matrix.schema.json";
 
 fn checked_in(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("schema").join(name)
@@ -58,6 +64,22 @@ fn the_schema_of_a_run_is_checked_in() {
 #[test]
 fn the_schema_of_the_totals_is_checked_in() {
     is_up_to_date(TOTALS, &schemars::schema_for!(Totals));
+}
+
+#[test]
+fn the_schemas_of_designs_scenarios_and_the_matrix_are_checked_in() {
+    is_up_to_date(DESIGNS, &schemars::schema_for!(Vec<Entry>));
+    is_up_to_date(SCENARIOS, &schemars::schema_for!(Vec<Listed>));
+    is_up_to_date(MATRIX, &schemars::schema_for!(Matrix));
+}
+
+#[test]
+fn designs_scenarios_and_the_matrix_follow_their_schemas() {
+    let place = Place::new();
+    assert_follows(DESIGNS, &place.json(&["designs"], 0));
+    assert_follows(SCENARIOS, &place.json(&["scenarios"], 0));
+    let cells = ["--choices", "cleaner=by-user", "--scenarios", "small.toml", "--seeds", "1"];
+    assert_follows(MATRIX, &place.json(&[&["matrix"], &cells[..]].concat(), 1));
 }
 
 #[test]

@@ -2,11 +2,13 @@
 //! writes and ends with.
 //!
 //! `story` is what a person sees, `json` what a program reads, `files` what runs leave behind,
-//! `verdicts` the exit statuses of runs that are not valid, and `refusals` everything that may be
-//! wrong with what the program is given.
+//! `verdicts` the exit statuses of runs that are not valid, `designs` and `matrix` what is chosen
+//! and compared, and `refusals` everything that may be wrong with what the program is given.
 
+mod designs;
 mod files;
 mod json;
+mod matrix;
 mod refusals;
 mod story;
 mod verdicts;

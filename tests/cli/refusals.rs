@@ -318,6 +318,49 @@ const EXPECTATIONS_AND_DRAWS: &[(&str, &str, &[&str])] = &[
     ),
 ];
 
+const DESIGNS: &[(&str, &str, &[&str])] = &[
+    (
+        "a design that does not exist",
+        "design = »\"as-writen\"",
+        &["unknown value `as-writen`", "did you mean `as-written`?"],
+    ),
+    (
+        "neither a name nor a table",
+        "design = »5",
+        &["integer `5`", "write `sound`, `as-written` or a table of choices"],
+    ),
+    (
+        "a choice that does not exist",
+        "[design]\n»sequense = \"block\"",
+        &["unknown key `sequense`", "did you mean `sequence`?"],
+    ),
+    (
+        "an alternative that does not exist",
+        "[design]\nbase = \"as-written\"\nsequence = »\"snowflak\"",
+        &["unknown value `snowflak`", "did you mean `snowflake`?"],
+    ),
+    (
+        "a base that does not exist",
+        "[design]\nsequence = \"block\"\nbase = »\"textbook\"",
+        &["unknown value `textbook`", "write one of sound, as-written"],
+    ),
+    (
+        "an expected break of what does not exist",
+        "[expect]\nbreaks = [»\"no-los\"]",
+        &["there is no invariant `no-los`", "did you mean `no-loss`?"],
+    ),
+    (
+        "one break that must and may",
+        "[expect]\nbreaks = [\"gap\", \"claim\"]\nmay-break = [»\"claim\"]",
+        &["`claim` is expected to break already", "write it once"],
+    ),
+    (
+        "a break that is expected twice",
+        "[expect]\nbreaks = [\"gap\", »\"gap\"]",
+        &["`gap` is expected to break already", "write it once"],
+    ),
+];
+
 const SOUND_BEGINNING: &str = concat!(
     "warmup = \"15s\"\nduration = \"5s\"\n",
     "fleet = { servers = 2, users = 3, arrive = \"5s\" }\n",
@@ -339,6 +382,45 @@ fn a_time_or_a_key_that_is_wrong() {
 #[test]
 fn a_fault_that_cannot_be() {
     refuse_after(&format!("{SOUND_BEGINNING}[[fault]]\n"), FAULTS);
+}
+
+#[test]
+fn a_design_or_a_break_that_cannot_be() {
+    refuse_after(SOUND_BEGINNING, DESIGNS);
+}
+
+#[test]
+fn a_design_of_the_command_line_that_cannot_be() {
+    let cases: &[(&str, &[&str])] = &[
+        ("as-writen", &["there is no design `as-writen`", "did you mean `as-written`?"]),
+        ("sequence", &["there is no design `sequence`", "write sequence=ALTERNATIVE"]),
+        ("cleaner=by-usr", &["has no alternative `by-usr`", "did you mean `by-user`?"]),
+        ("clener=by-user", &["there is no choice `clener`", "did you mean `cleaner`?"]),
+    ];
+    let place = Place::new();
+    for (design, says) in cases {
+        refuse(&place, &["run", "small.toml", "--design", design], says);
+        refuse(&place, &["sweep", "small.toml", "--seeds", "1", "--design", design], says);
+    }
+}
+
+#[test]
+fn a_matrix_a_list_of_designs_or_of_scenarios_that_cannot_be() {
+    let cases: &[(&[&str], &[&str])] = &[
+        (&["designs", "clener"], &["clener: is not a choice", "did you mean `cleaner`?"]),
+        (&["scenarios", "xyzzy"], &["no scenario speaks of this", "lists all of them"]),
+        (&["matrix"], &["--seeds"]),
+        (&["matrix", "--seeds", "5..3"], &["holds no seed"]),
+        (&["matrix", "--seeds", "1", "--choices", "clener"], &["did you mean `cleaner`?"]),
+        (&["matrix", "--seeds", "1", "--choices", "cleaner=x"], &["no alternative `x`"]),
+        (&["matrix", "--seeds", "1", "--scenarios", "swrm"], &["did you mean `swarm`?"]),
+        (&["matrix", "--seeds", "1", "--scenarios", "uc-irvine-week"], &["--workload-trace"]),
+        (&["matrix", "--seeds", "1", "--set", "fleet.users"], &["has no `=`"]),
+    ];
+    let place = Place::new();
+    for (arguments, says) in cases {
+        refuse(&place, arguments, says);
+    }
 }
 
 #[test]

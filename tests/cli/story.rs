@@ -57,18 +57,28 @@ fn the_same_seed_twice_is_the_same() {
 }
 
 #[test]
-fn scenarios_are_listed_with_a_line_each_and_shown_as_they_are() {
+fn scenarios_are_listed_by_theme_with_a_line_each_and_shown_as_they_are() {
     let place = Place::new();
     let listed = place.says(&["scenarios"], 0);
     let as_json: serde_json::Value =
         serde_json::from_str(&place.says(&["scenarios", "--json"], 0)).expect("JSON");
     let all = as_json.as_array().expect("a list");
-    assert_eq!(listed.lines().count(), all.len());
-    for (line, scenario) in listed.lines().zip(all) {
+    let lines: Vec<&str> = listed.lines().filter(|line| line.starts_with("  ")).collect();
+    assert_eq!(lines.len(), all.len());
+    let mut headings: Vec<&str> = all.iter().filter_map(|one| one["theme"].as_str()).collect();
+    headings.dedup();
+    let told: Vec<&str> =
+        listed.lines().filter(|line| !line.is_empty() && !line.starts_with(' ')).collect();
+    assert_eq!(told, headings);
+    assert_eq!(told[0], "fleet");
+    for (line, scenario) in lines.into_iter().zip(all) {
         let name = scenario["name"].as_str().expect("a name");
         let summary = scenario["summary"].as_str().expect("a summary");
         assert!(!summary.is_empty() && !summary.contains('\n'), "{name}");
-        assert!(line.starts_with(name) && line.ends_with(summary), "{line}");
+        let (named, said) = line.trim().split_once("  ").expect("a name, and what happens");
+        let said = said.trim().split(" (breaks ").next().expect("a first part");
+        assert!(named == name && summary.starts_with(said), "{line}");
+        assert!(!scenario["references"].as_array().expect("a list").is_empty(), "{name}");
         let shown = place.says(&["scenarios", "show", name], 0);
         let path = scenario["path"].as_str().expect("a path");
         let file = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(path);
@@ -77,10 +87,34 @@ fn scenarios_are_listed_with_a_line_each_and_shown_as_they_are() {
 }
 
 #[test]
+fn scenarios_are_found_by_a_word_of_their_story_or_their_references() {
+    let place = Place::new();
+    let found = |words: &[&str]| -> Vec<String> {
+        let list = place.json(&[&["scenarios"], words].concat(), 0);
+        let list = list.as_array().expect("a list").iter();
+        list.filter_map(|one| one["name"].as_str().map(str::to_owned)).collect()
+    };
+    assert!(found(&["EMQX", "#17382"]).contains(&"partition-heals".to_owned()));
+    assert!(!found(&["emqx", "#17382"]).contains(&"swarm".to_owned()));
+    assert!(found(&["regressions"]).contains(&"the-cleaner-forgets".to_owned()));
+    assert!(found(&["xyzzy"]).is_empty());
+    let said = place.says(&["scenarios", "swarm"], 0);
+    assert!(said.starts_with("fleet\n  swarm  A hundred people chat"), "{said}");
+}
+
+#[test]
 fn the_help_of_every_command_has_an_example() {
     let place = Place::new();
-    let commands: [&[&str]; 6] =
-        [&[], &["run"], &["sweep"], &["replay"], &["twice"], &["scenarios"]];
+    let commands: [&[&str]; 8] = [
+        &[],
+        &["run"],
+        &["sweep"],
+        &["replay"],
+        &["twice"],
+        &["matrix"],
+        &["scenarios"],
+        &["designs"],
+    ];
     for command in commands {
         let said = place.says(&[command, &["--help"]].concat(), 0);
         let mut words = vec!["Example: courier"];

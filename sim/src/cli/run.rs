@@ -2,6 +2,7 @@
 
 use super::terminal::{self, Output};
 use super::{CANONICAL, DEFAULT_SEED, Stop};
+use crate::designs::Override;
 use crate::document::Problem;
 use crate::input::{latency_matrix, message_trace};
 use crate::plan::{InputFile, Plan};
@@ -45,6 +46,10 @@ pub struct Choices {
     /// Set a value of the scenario, like fleet.users=1000 or timing.consumer-lag=24s
     #[arg(long, value_name = "KEY=VALUE")]
     pub set: Vec<String>,
+    /// A design in place of the scenario's: as-written, sound, or choices that differ from the
+    /// scenario's own, like sequence=snowflake,cleaner=by-user
+    #[arg(long, value_name = "DESIGN")]
+    pub design: Option<String>,
     /// A CSV of sends (columns t,src,dst; plain or gzip) for a scenario that replays one
     #[arg(long, value_name = "FILE")]
     pub workload_trace: Option<PathBuf>,
@@ -74,6 +79,9 @@ impl Choices {
         for assignment in &self.set {
             found.document.set(assignment)?;
         }
+        if let Some(design) = &self.design {
+            found.design = Override::read(design)?;
+        }
         Ok(found)
     }
 
@@ -96,6 +104,9 @@ impl Choices {
         let mut words = String::new();
         for assignment in &self.set {
             words.push_str(&format!(" --set {}", quoted(assignment)));
+        }
+        if let Some(design) = &self.design {
+            words.push_str(&format!(" --design {}", quoted(design)));
         }
         for (flag, path) in
             [("workload-trace", &self.workload_trace), ("latency-matrix", &self.latency_matrix)]
@@ -205,7 +216,7 @@ fn write_plan(path: &Path, plan: &Plan) -> Result<(), Stop> {
 }
 
 /// Replaces a file as a whole: an earlier one stays until the new one is complete.
-fn write_whole(path: &Path, text: &str) -> std::io::Result<()> {
+pub fn write_whole(path: &Path, text: &str) -> std::io::Result<()> {
     // A device or a pipe is written to, never replaced.
     if std::fs::metadata(path).is_ok_and(|there| !there.is_file()) {
         return std::fs::write(path, text);

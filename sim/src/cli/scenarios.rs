@@ -1,14 +1,21 @@
-//! `courier scenarios`: what is built in.
+//! `courier scenarios`: what is built in, by theme.
 
 use super::Stop;
-use super::terminal::Output;
-use crate::scenario::{built_in, find};
+use super::terminal::{DIM, Output, STRONG, styled};
+use crate::document::{Problem, nearest};
+use crate::scenario::{FLEET_THEME, built_in, find};
 use clap::{Args, Subcommand};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 #[derive(Debug, Args)]
-#[command(after_help = "Example: courier scenarios show server-7-dies")]
+#[command(
+    after_help = "Example: courier scenarios clock\n         courier scenarios show server-7-dies"
+)]
 pub struct ScenariosArguments {
+    /// Only those whose name, theme, summary or references hold each of these words
+    #[arg(value_name = "WORD")]
+    pub words: Vec<String>,
     /// Print a JSON list and nothing else
     #[arg(long)]
     pub json: bool,
@@ -25,11 +32,58 @@ pub enum Show {
     },
 }
 
-#[derive(Serialize)]
-struct Listed {
-    name: String,
-    path: String,
-    summary: String,
+/// One entry of `courier scenarios --json`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct Listed {
+    /// What `courier run` takes.
+    pub name: String,
+    /// The file, from the repository's root.
+    pub path: String,
+    /// Its folder; `fleet` for those in none.
+    pub theme: String,
+    /// What happens.
+    pub summary: String,
+    /// Incidents and literature that it comes from.
+    pub references: Vec<String>,
+    /// The invariants that it expects to break, under the design that it chooses.
+    pub breaks: Vec<String>,
+}
+
+/// The themes in the order in which they are listed; others follow by their names.
+const THEMES: &[&str] = &[
+    FLEET_THEME,
+    "registry",
+    "handover",
+    "sequence",
+    "duplicates",
+    "presence",
+    "overload",
+    "stores",
+    "clocks",
+    "clients",
+    "jobs",
+];
+
+/// Every built-in scenario, by theme and then by path.
+pub fn listed() -> Result<Vec<Listed>, Problem> {
+    let mut list = Vec::new();
+    for found in built_in() {
+        let expect = found.parse()?.expect;
+        list.push(Listed {
+            theme: found.theme().to_owned(),
+            summary: found.summary(),
+            references: found.references(),
+            breaks: [expect.breaks, expect.may_break].concat(),
+            name: found.name,
+            path: found.path,
+        });
+    }
+    let place = |theme: &str| THEMES.iter().position(|known| *known == theme);
+    list.sort_by_key(|listed| {
+        let place = place(&listed.theme).unwrap_or(THEMES.len());
+        (place, listed.theme.clone(), listed.path.clone())
+    });
+    Ok(list)
 }
 
 pub fn main(arguments: &ScenariosArguments) -> Result<u8, Stop> {
@@ -38,20 +92,53 @@ pub fn main(arguments: &ScenariosArguments) -> Result<u8, Stop> {
         out.line(find(name)?.document.text.trim_end())?;
         return Ok(0);
     }
-    let list: Vec<Listed> = built_in()
-        .into_iter()
-        .map(|found| {
-            let summary = found.summary();
-            Listed { name: found.name, path: found.path, summary }
-        })
-        .collect();
+    let mut list = listed()?;
+    let themes: Vec<String> = list.iter().map(|listed| listed.theme.clone()).collect();
+    list.retain(|listed| arguments.words.iter().all(|word| speaks_of(listed, word)));
     if arguments.json {
         out.json(&list)?;
         return Ok(0);
     }
-    let width = list.iter().map(|listed| listed.name.len()).max().unwrap_or(0);
-    for Listed { name, summary, .. } in &list {
-        out.line(&format!("{name:<width$}  {summary}"))?;
+    if list.is_empty() {
+        let words = arguments.words.join(" ");
+        let help = match nearest(&words, themes.iter().map(String::as_str)) {
+            Some(theme) => format!("did you mean `{theme}`?"),
+            None => "`courier scenarios` lists all of them".to_owned(),
+        };
+        return Err(Problem::whole(&words, "no scenario speaks of this", help).into());
     }
+    tell(&mut out, &list)?;
     Ok(0)
+}
+
+fn speaks_of(listed: &Listed, word: &str) -> bool {
+    let Listed { name, theme, summary, references, breaks, .. } = listed;
+    let texts = [name, theme, summary].into_iter().chain(references).chain(breaks);
+    let word = word.to_lowercase();
+    texts.into_iter().any(|text| text.to_lowercase().contains(&word))
+}
+
+fn tell(out: &mut Output, list: &[Listed]) -> Result<(), Stop> {
+    let width = list.iter().map(|listed| listed.name.len()).max().unwrap_or(0);
+    let mut theme = "";
+    for listed in list {
+        if listed.theme != theme {
+            if !theme.is_empty() {
+                out.line("")?;
+            }
+            theme = &listed.theme;
+            out.line(&styled(STRONG, theme))?;
+        }
+        let mut line = format!("  {:<width$}  {}", listed.name, first_sentence(&listed.summary));
+        if !listed.breaks.is_empty() {
+            let breaks = format!("(breaks {})", listed.breaks.join(", "));
+            line.push_str(&format!(" {}", styled(DIM, &breaks)));
+        }
+        out.line(&line)?;
+    }
+    Ok(())
+}
+
+fn first_sentence(text: &str) -> &str {
+    text.find(". ").map_or(text, |end| &text[..=end])
 }

@@ -4,7 +4,7 @@ use super::Stop;
 use super::run::{Choices, command, keep_failure};
 use super::terminal::{self, Output};
 use crate::document::Problem;
-use crate::report::{Report, Totals, Verdict, judge, record, span_histogram};
+use crate::report::{MayBreak, Report, Totals, Verdict, judge, record, span_histogram};
 use crate::run::run;
 use crate::scenario::{Found, Inputs};
 use clap::Args;
@@ -37,7 +37,7 @@ pub struct SweepArguments {
 /// The most seeds of one sweep: years of real time, and their list still fits into memory.
 const SEEDS_MAX: u64 = 10_000_000;
 
-fn parse_seeds(text: &str) -> Result<RangeInclusive<u64>, String> {
+pub fn parse_seeds(text: &str) -> Result<RangeInclusive<u64>, String> {
     let number = |part: &str| {
         part.trim().parse::<u64>().map_err(|_| format!("`{part}` is not a seed, like 42"))
     };
@@ -81,7 +81,8 @@ pub fn main(arguments: &SweepArguments) -> Result<u8, Stop> {
     let mut totals = Totals::default();
     let mut drains = span_histogram();
     let mut out = Output::new();
-    let bar = progress(jobs.len() as u64, arguments.json);
+    let mut may_break = MayBreak::default();
+    let bar = progress(jobs.len() as u64, "runs", arguments.json);
     let next = AtomicUsize::new(0);
     std::thread::scope(|scope| {
         let (send, reports) = mpsc::channel();
@@ -107,6 +108,7 @@ pub fn main(arguments: &SweepArguments) -> Result<u8, Stop> {
                 due += 1;
                 let report = report?;
                 totals.add(&report);
+                may_break.add(&report);
                 record(&mut drains, report.drain_ms);
                 bar.inc(1);
                 bar.suspend(|| sweep.tell(&mut out, &report))?;
@@ -115,6 +117,7 @@ pub fn main(arguments: &SweepArguments) -> Result<u8, Stop> {
         Ok::<(), Stop>(())
     })?;
     bar.finish_and_clear();
+    totals.never_broke = may_break.never();
     totals.wall_ms = began.elapsed().as_millis() as u64;
     if arguments.json {
         out.json(&totals)?;
@@ -159,15 +162,17 @@ impl Sweep<'_> {
     }
 }
 
-fn progress(runs: u64, json: bool) -> ProgressBar {
+/// A bar on standard error that counts runs or cells, for a person who watches.
+pub fn progress(length: u64, what: &str, json: bool) -> ProgressBar {
     let target = if json || !std::io::stderr().is_terminal() {
         ProgressDrawTarget::hidden()
     } else {
         ProgressDrawTarget::stderr()
     };
-    let style = ProgressStyle::with_template("{bar:30} {pos}/{len} runs  {per_sec}  {eta} left")
-        .unwrap_or_else(|_| ProgressStyle::default_bar());
-    ProgressBar::with_draw_target(Some(runs), target).with_style(style)
+    let template = format!("{{bar:30}} {{pos}}/{{len}} {what}  {{per_sec}}  {{eta}} left");
+    let style =
+        ProgressStyle::with_template(&template).unwrap_or_else(|_| ProgressStyle::default_bar());
+    ProgressBar::with_draw_target(Some(length), target).with_style(style)
 }
 
 #[cfg(test)]

@@ -8,13 +8,14 @@ use crate::run::Outcome;
 use crate::story::{self, Tone};
 use anstream::AutoStream;
 use anstyle::{AnsiColor, Style};
+use courier::design::Design;
 use serde::Serialize;
 use std::io::{BufWriter, Stdout, Write};
 
-const BAD: Style = AnsiColor::Red.on_default();
-const GOOD: Style = AnsiColor::Green.on_default();
-const DIM: Style = Style::new().dimmed();
-const STRONG: Style = Style::new().bold();
+pub const BAD: Style = AnsiColor::Red.on_default();
+pub const GOOD: Style = AnsiColor::Green.on_default();
+pub const DIM: Style = Style::new().dimmed();
+pub const STRONG: Style = Style::new().bold();
 
 /// Standard output.
 pub struct Output {
@@ -40,8 +41,25 @@ impl Output {
     }
 }
 
-fn styled(style: Style, text: &str) -> String {
+pub fn styled(style: Style, text: &str) -> String {
     format!("{style}{text}{style:#}")
+}
+
+/// A paragraph in lines of at most so many columns.
+pub fn wrapped(text: &str, columns: usize) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    for word in text.split_whitespace() {
+        let last = lines.last_mut().expect("there is a first line");
+        if last.is_empty() {
+            last.push_str(word);
+        } else if last.chars().count() + 1 + word.chars().count() <= columns {
+            last.push(' ');
+            last.push_str(word);
+        } else {
+            lines.push(word.to_owned());
+        }
+    }
+    lines
 }
 
 /// Whether standard error takes colour.
@@ -77,7 +95,11 @@ pub fn tell(
     report: &Report,
 ) -> Result<(), Stop> {
     let seed = format!("seed {}", report.seed);
-    out.line(&format!("{}  {}", styled(STRONG, &report.scenario), styled(DIM, &seed)))?;
+    let mut title = format!("{}  {}", styled(STRONG, &report.scenario), styled(DIM, &seed));
+    if plan.design != Design::default() {
+        title.push_str(&format!("  {}", styled(DIM, &format!("design {}", report.design))));
+    }
+    out.line(&title)?;
     out.line(summary)?;
     out.line("")?;
     tell_story(out, plan, outcome)?;
@@ -117,10 +139,16 @@ fn tell_story(out: &mut Output, plan: &Plan, outcome: &Outcome) -> Result<(), St
 
 fn tell_invariants(out: &mut Output, report: &Report) -> Result<(), Stop> {
     for (name, anomalies) in by_invariant(report) {
-        let verdict = match anomalies {
-            0 => styled(GOOD, "holds"),
-            1 => styled(BAD, "broken"),
-            many => styled(BAD, &format!("broken {many} times")),
+        let expected = report.expects(name);
+        let broken = match anomalies {
+            0 => "holds".to_owned(),
+            1 => "broken".to_owned(),
+            many => format!("broken {many} times"),
+        };
+        let verdict = match (anomalies, expected) {
+            (0, _) => styled(GOOD, &broken),
+            (_, true) => styled(STRONG, &format!("{broken}, as expected")),
+            (_, false) => styled(BAD, &broken),
         };
         out.line(&format!("  {name:<15} {verdict}"))?;
     }
@@ -159,7 +187,8 @@ fn tell_anomalies(out: &mut Output, report: &Report) -> Result<(), Stop> {
     for anomaly in report.anomalies.iter().take(TOLD_MAX) {
         let time = clock(anomaly.at_ms * 1_000_000);
         out.line("")?;
-        let name = styled(BAD, &anomaly.invariant);
+        let style = if report.expects(&anomaly.invariant) { STRONG } else { BAD };
+        let name = styled(style, &anomaly.invariant);
         out.line(&format!("  {name} at {time}: {}", anomaly.what))?;
         for line in &anomaly.witness {
             out.line(&format!("    {line}"))?;
@@ -178,6 +207,9 @@ fn tell_verdict(out: &mut Output, report: &Report) -> Result<(), Stop> {
         Verdict::Invalid => styled(BAD, "INVALID"),
     };
     let why = match report.verdict {
+        Verdict::Valid if report.broke_as_expected() => {
+            format!("  broke as expected: {}", report.broken().join(", "))
+        }
         Verdict::Valid => String::new(),
         Verdict::Unknown => format!("  never reached: {}", report.unreached.join(", ")),
         Verdict::Invalid => format!("  {}", report.broken().join(", ")),
@@ -219,6 +251,13 @@ pub fn tell_totals(out: &mut Output, totals: &Totals, drains: &str) -> Result<()
         count(STRONG, totals.unknown, "unknown"),
         count(BAD, totals.invalid, "invalid")
     ))?;
+    if totals.broke_as_expected > 0 {
+        out.line(&format!("  {} of the valid broke as expected", totals.broke_as_expected))?;
+    }
+    for scenario in &totals.never_broke {
+        let name = styled(STRONG, scenario);
+        out.line(&format!("  {name} broke nothing of what it may break, on no seed"))?;
+    }
     for (invariant, runs) in &totals.broken {
         out.line(&format!("  {invariant} broke in {runs}"))?;
     }

@@ -68,6 +68,9 @@ fn start(arguments: &TwiceArguments) -> Result<Child, Stop> {
     for assignment in &arguments.choices.set {
         command.arg("--set").arg(assignment);
     }
+    if let Some(design) = &arguments.choices.design {
+        command.arg("--design").arg(design);
+    }
     if let Some(path) = &arguments.choices.workload_trace {
         command.arg("--workload-trace").arg(path);
     }
