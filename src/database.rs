@@ -11,7 +11,7 @@ use crate::disk::{Disk, Record};
 use crate::id::{ConversationId, DeviceId, HostId, Incarnation, MessageId, Session, Stamp, Term};
 use crate::limits;
 use crate::node::{Event, Outbox, Role};
-use crate::note::Note;
+use crate::note::{LeaseEnd, Note};
 use crate::time::{Instant, Now};
 use crate::wire::{Claim, Entry, Message, Rejection, SendOutcome, Wire};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -46,6 +46,8 @@ struct Row {
     since: Instant,
     attempts: u32,
     lease: Option<Term>,
+    /// When that lease was granted.
+    granted: Instant,
     /// The device became reachable while the row was leased: the holder may have looked too early.
     woken: bool,
     /// When the row may be claimed: the end of its lease, or of its wait.
@@ -148,9 +150,15 @@ impl Role for Database {
                         out.send(from, Wire::Settled { device, conversation, term, next });
                     }
                 }
+                Wire::Renew { device, conversation, term } => {
+                    let held = self.renew(now, (device, conversation), term, out);
+                    out.send(from, Wire::Renewed { device, conversation, term, held });
+                }
                 Wire::Release { device, conversation, term, retry_after } => {
                     let key = (device, conversation);
                     if self.leased(key, term) {
+                        let why = LeaseEnd::Released;
+                        out.note(Note::LeaseEnded { device, conversation, term, why });
                         self.release(now, key, retry_after);
                     } else {
                         out.note(Note::StaleTerm { device, conversation, term });
@@ -210,7 +218,7 @@ impl Database {
             // A row that exists has something earlier to deliver first; its holder, or the next
             // one, goes on with this message.
             if self.add_row(key, seq, now.mono) {
-                leases.push((key, self.lease(now, key)));
+                leases.push((key, self.lease(now, key, out)));
             }
         }
         self.insert(message.clone(), stamp);
@@ -252,19 +260,50 @@ impl Database {
         }
         self.rows.insert(
             key,
-            Row { next, since: now, attempts: 0, lease: None, woken: false, due: now },
+            Row {
+                next,
+                since: now,
+                attempts: 0,
+                lease: None,
+                granted: now,
+                woken: false,
+                due: now,
+            },
         );
         self.due.insert((now, key));
         true
     }
 
-    fn lease(&mut self, now: Now, key: Key) -> Term {
+    fn lease(&mut self, now: Now, key: Key, out: &mut Outbox) -> Term {
         self.leases += 1;
         let term = Term(u64::from(self.boot.0) << 32 | u64::from(self.leases));
         let row = self.rows.get_mut(&key).expect("a row is leased");
         row.lease = Some(term);
+        row.granted = now.mono;
         self.set_due(key, now.mono + limits::LEASE);
+        let (device, conversation) = key;
+        out.note(Note::LeaseGranted { device, conversation, term });
         term
+    }
+
+    /// The holder is still at work: its lease goes on, but not for ever. A job counts from its
+    /// grant, or from when it last got anywhere.
+    fn renew(&mut self, now: Now, key: Key, term: Term, out: &mut Outbox) -> bool {
+        let (device, conversation) = key;
+        if !self.leased(key, term) {
+            out.note(Note::StaleTerm { device, conversation, term });
+            return false;
+        }
+        let Row { granted, since, .. } = self.rows[&key];
+        if now.mono.since(granted.max(since)) >= limits::JOB_LIMIT {
+            let why = LeaseEnd::TakenBack;
+            out.note(Note::LeaseEnded { device, conversation, term, why });
+            self.release(now, key, Duration::ZERO);
+            return false;
+        }
+        out.note(Note::LeaseRenewed { device, conversation, term });
+        self.set_due(key, now.mono + limits::LEASE);
+        true
     }
 
     fn leased(&self, key: Key, term: Term) -> bool {
@@ -308,7 +347,7 @@ impl Database {
                 out.note(Note::LeaseExpired { device, conversation, term });
             }
             let Row { next, attempts, .. } = *row;
-            let term = self.lease(now, key);
+            let term = self.lease(now, key, out);
             let entries = self.entries(conversation, next);
             claims.push(Claim { device, conversation, term, attempts, entries });
         }
@@ -343,7 +382,11 @@ impl Database {
     ) {
         // A device cannot hold what does not exist; it would be a device of another history.
         let next = next.min(self.durable_head(key.1) + 1);
+        let leased = self.rows.get(&key).and_then(|row| row.lease);
         let moved = self.advance(key, next);
+        if let (Some(term), false) = (leased, self.rows.contains_key(&key)) {
+            note_completed(key, term, out); // Whoever said so: there is nothing left to hold.
+        }
         let mut next = next;
         if let Some(row) = self.rows.get_mut(&key) {
             if moved {
@@ -351,8 +394,12 @@ impl Database {
             }
             next = row.next; // A cursor never goes back, and never says so.
         }
-        if settle.is_some() && self.rows.contains_key(&key) {
+        if let Some((_, term)) = settle
+            && self.rows.contains_key(&key)
+        {
             self.set_due(key, now.mono + limits::LEASE); // The holder goes on.
+            let (device, conversation) = key;
+            out.note(Note::LeaseRenewed { device, conversation, term });
         }
         if moved || settle.is_some() {
             let (device, conversation) = key;
@@ -492,7 +539,7 @@ impl Database {
         for (from, leases) in answer {
             let mut claims = Vec::with_capacity(leases.len());
             for (key, term) in leases {
-                let entries = self.undelivered_under(now, key, term);
+                let entries = self.undelivered_under(now, key, term, out);
                 if !entries.is_empty() {
                     let (device, _) = key;
                     claims.push(Claim { device, conversation, term, attempts: 0, entries });
@@ -503,13 +550,19 @@ impl Database {
     }
 
     fn settled(&mut self, now: Now, key: Key, holder: HostId, term: Term, out: &mut Outbox) {
-        let next = self.undelivered_under(now, key, term);
+        let next = self.undelivered_under(now, key, term, out);
         let (device, conversation) = key;
         out.send(holder, Wire::Settled { device, conversation, term, next });
     }
 
     /// What the holder of a lease is to deliver. If there is nothing durable, the row is free.
-    fn undelivered_under(&mut self, now: Now, key: Key, term: Term) -> Vec<Entry> {
+    fn undelivered_under(
+        &mut self,
+        now: Now,
+        key: Key,
+        term: Term,
+        out: &mut Outbox,
+    ) -> Vec<Entry> {
         if !self.leased(key, term) {
             return Vec::new();
         }
@@ -517,7 +570,12 @@ impl Database {
         if entries.is_empty() {
             self.rows.get_mut(&key).expect("leased").lease = None;
             self.set_due(key, now.mono);
+            note_completed(key, term, out);
         }
         entries
     }
+}
+
+fn note_completed((device, conversation): Key, term: Term, out: &mut Outbox) {
+    out.note(Note::LeaseEnded { device, conversation, term, why: LeaseEnd::Completed });
 }

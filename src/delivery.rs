@@ -4,7 +4,17 @@
 //! three of them must not be confused: there is no session, the gateway definitely said no, and
 //! there was no answer. After the first two the row is given back; after the third only the lease
 //! may decide, because the device may have the messages.
+//!
+//! While it lasts the lease is renewed. An attempt that is told that its lease is gone ends at once
+//! and leaves the row alone. A gateway that gives no word is another matter than a phone that gives
+//! none: only the first one counts against its [`breaker`].
 
+mod breaker;
+mod budget;
+
+pub use budget::Budget;
+
+use crate::design::Retry;
 use crate::directory::Directory;
 use crate::id::{ConversationId, DeviceId, Session};
 use crate::node::{Event, Outbox, Timer};
@@ -12,14 +22,18 @@ use crate::note::{Note, Parking};
 use crate::time::Now;
 use crate::wire::{Claim, OfferOutcome, Wire};
 use crate::{jitter, limits};
+use breaker::{Admission, Breakers};
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Where an attempt stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stage {
     Locating,
     Offering(Session),
+    /// The gateway has written it; the device's word is awaited.
+    Waiting(Session),
     /// The device has acknowledged; the database is being told.
     Settling(Session),
 }
@@ -37,12 +51,22 @@ type Key = (DeviceId, ConversationId);
 pub struct Deliveries {
     directory: Arc<Directory>,
     entropy: u64,
+    retry: Retry,
     attempts: BTreeMap<Key, Attempt>,
+    breakers: Breakers,
+    /// Attempts that a device has acknowledged since somebody last asked.
+    delivered: u32,
 }
 
 impl Deliveries {
-    pub fn new(directory: Arc<Directory>, entropy: u64) -> Self {
-        Self { directory, entropy, attempts: BTreeMap::new() }
+    pub fn new(directory: Arc<Directory>, entropy: u64, retry: Retry) -> Self {
+        let breakers = Breakers::new(retry, entropy);
+        Self { directory, entropy, retry, attempts: BTreeMap::new(), breakers, delivered: 0 }
+    }
+
+    /// How many attempts have delivered since the last call.
+    pub fn take_delivered(&mut self) -> u32 {
+        std::mem::take(&mut self.delivered)
     }
 
     pub fn len(&self) -> usize {
@@ -64,20 +88,25 @@ impl Deliveries {
             let stamp = claim.entries[0].stamp;
             out.note(Note::Redelivered { device, conversation, stamp });
         }
-        self.attempts.insert((device, conversation), Attempt { claim, stage: Stage::Locating });
+        let key = (device, conversation);
+        let attempt = Attempt { claim, stage: Stage::Locating };
+        if let Some(earlier) = self.attempts.insert(key, attempt) {
+            self.leave(earlier.stage, key);
+        }
         out.send(self.directory.registry, Wire::Locate { device, conversation });
         out.set_timer(Timer::Attempt(device, conversation), limits::ATTEMPT_LIMIT);
+        out.set_timer(Timer::Renew(device, conversation), limits::RENEW_EVERY);
     }
 
     /// Takes an event that belongs to an attempt.
-    pub fn step(&mut self, _now: Now, event: Event, out: &mut Outbox) {
+    pub fn step(&mut self, now: Now, event: Event, out: &mut Outbox) {
         match event {
             Event::Received { wire: Wire::Located { device, conversation, session }, .. } => {
                 if !self.at((device, conversation), Stage::Locating) {
                     return; // The attempt has moved on.
                 }
                 match session {
-                    Some(session) => self.offer((device, conversation), session, out),
+                    Some(session) => self.try_offer(now, (device, conversation), session, out),
                     None => self.park((device, conversation), Parking::NoSession, out),
                 }
             }
@@ -92,12 +121,15 @@ impl Deliveries {
                 ..
             } => {
                 let key = (session.device, conversation);
-                let awaited = self.at(key, Stage::Offering(session)) && self.term_is(key, term);
+                let awaited = self.is_offered(key, session) && self.term_is(key, term);
+                self.breakers.answered(session, out);
                 match outcome {
                     OfferOutcome::Acknowledged(upto) if awaited => {
                         self.attempts.get_mut(&key).expect("awaited").stage =
                             Stage::Settling(session);
+                        self.delivered += 1;
                         let (device, conversation) = key;
+                        out.cancel_timer(Timer::Renew(device, conversation));
                         out.send(
                             self.directory.database,
                             Wire::Settle { device, conversation, term, upto },
@@ -123,9 +155,19 @@ impl Deliveries {
                     }
                 }
             }
+            Event::Received { wire: Wire::Taken { session, conversation, term }, .. } => {
+                let key = (session.device, conversation);
+                self.breakers.answered(session, out);
+                if self.at(key, Stage::Offering(session)) && self.term_is(key, term) {
+                    self.attempts.get_mut(&key).expect("awaited").stage = Stage::Waiting(session);
+                    let timer = Timer::Attempt(session.device, conversation);
+                    out.set_timer(timer, limits::ACKNOWLEDGE_LIMIT);
+                }
+            }
             Event::Refused { wire: Wire::Offer { session, conversation, term, .. }, .. } => {
                 let key = (session.device, conversation);
-                if self.at(key, Stage::Offering(session)) && self.term_is(key, term) {
+                if self.is_offered(key, session) && self.term_is(key, term) {
+                    self.breakers.failed(now.mono, session, key, out);
                     self.evict(session, out);
                     self.park(key, Parking::Refused, out);
                 }
@@ -146,16 +188,40 @@ impl Deliveries {
                     // More has come meanwhile; the device is there and the lease goes on.
                     attempt.claim.entries = next;
                     out.set_timer(Timer::Attempt(device, conversation), limits::ATTEMPT_LIMIT);
+                    out.set_timer(Timer::Renew(device, conversation), limits::RENEW_EVERY);
                     self.offer(key, session, out);
                 }
             }
 
+            Event::Fired(Timer::Renew(device, conversation)) => {
+                let Some(attempt) = self.attempts.get(&(device, conversation)) else { return };
+                let term = attempt.claim.term;
+                out.send(self.directory.database, Wire::Renew { device, conversation, term });
+                out.set_timer(Timer::Renew(device, conversation), limits::RENEW_EVERY);
+            }
+            Event::Received {
+                wire: Wire::Renewed { device, conversation, term, held }, ..
+            } => {
+                let key = (device, conversation);
+                // What is being settled needs no lease: its answer says what became of it.
+                if !held && self.term_is(key, term) && !self.is_settling(key) {
+                    out.note(Note::LeaseLost { device, conversation, term });
+                    self.end(key, out);
+                }
+            }
+            Event::Fired(Timer::Breaker(gateway)) => self.breakers.cooled_off(gateway, out),
+
             Event::Fired(Timer::Attempt(device, conversation)) => {
                 let key = (device, conversation);
                 let Some(attempt) = self.attempts.remove(&key) else { return };
+                out.cancel_timer(Timer::Renew(device, conversation));
                 match attempt.stage {
                     // No answer is not a no. The lease runs out by itself.
-                    Stage::Locating | Stage::Offering(_) => {
+                    Stage::Offering(session) => {
+                        note_parked(&attempt.claim, Parking::NoAnswer, out);
+                        self.breakers.failed(now.mono, session, key, out);
+                    }
+                    Stage::Locating | Stage::Waiting(_) => {
                         note_parked(&attempt.claim, Parking::NoAnswer, out)
                     }
                     // Delivered; if the database did not hear, it is delivered again.
@@ -171,9 +237,11 @@ impl Deliveries {
 
     /// Gives a claim back that was not attempted, or not successfully.
     pub fn give_back(&self, claim: &Claim, why: Parking, out: &mut Outbox) {
-        note_parked(claim, why, out);
-        let Claim { device, conversation, term, attempts, .. } = *claim;
-        let entropy = self.entropy ^ term.0;
+        let retry_after = self.wait_after(claim, why);
+        self.release(claim, why, retry_after, out);
+    }
+
+    fn wait_after(&self, claim: &Claim, why: Parking) -> Duration {
         let cap = match why {
             Parking::NoSession => limits::ABSENT_CAP,
             Parking::Refused
@@ -181,17 +249,46 @@ impl Deliveries {
             | Parking::Busy
             | Parking::NoAnswer
             | Parking::RegistryDown
-            | Parking::Overload => limits::RETRY_CAP,
+            | Parking::Overload
+            | Parking::BreakerOpen => limits::RETRY_CAP,
         };
-        let retry_after = jitter::backoff(limits::RETRY_BASE, cap, attempts, entropy);
+        self.retry.wait(limits::RETRY_BASE, cap, claim.attempts, self.entropy ^ claim.term.0)
+    }
+
+    fn release(&self, claim: &Claim, why: Parking, retry_after: Duration, out: &mut Outbox) {
+        note_parked(claim, why, out);
+        let Claim { device, conversation, term, .. } = *claim;
         out.send(
             self.directory.database,
             Wire::Release { device, conversation, term, retry_after },
         );
     }
 
+    /// Offers, unless the gateway is being left alone: then the row is given back until it may be
+    /// probed. Spread, for whoever waits for that moment is not alone.
+    fn try_offer(&mut self, now: Now, key: Key, session: Session, out: &mut Outbox) {
+        match self.breakers.admit(now.mono, session, key, out) {
+            Admission::Go => self.offer(key, session, out),
+            Admission::Wait(span) => {
+                let attempt = self.take(key, out);
+                let entropy = self.entropy ^ attempt.claim.term.0;
+                let spread = jitter::up_to(limits::RETRY_BASE, entropy, 0);
+                self.release(&attempt.claim, Parking::BreakerOpen, span + spread, out);
+            }
+        }
+    }
+
     fn at(&self, key: Key, stage: Stage) -> bool {
         self.attempts.get(&key).is_some_and(|attempt| attempt.stage == stage)
+    }
+
+    /// It is offered on this session, and the device's word is still to come.
+    fn is_offered(&self, key: Key, session: Session) -> bool {
+        self.at(key, Stage::Offering(session)) || self.at(key, Stage::Waiting(session))
+    }
+
+    fn is_settling(&self, key: Key) -> bool {
+        self.attempts.get(&key).is_some_and(|a| matches!(a.stage, Stage::Settling(_)))
     }
 
     fn term_is(&self, key: Key, term: crate::id::Term) -> bool {
@@ -213,14 +310,28 @@ impl Deliveries {
     }
 
     fn park(&mut self, key: Key, why: Parking, out: &mut Outbox) {
-        let attempt = self.attempts.remove(&key).expect("an attempt is under way");
-        out.cancel_timer(Timer::Attempt(key.0, key.1));
+        let attempt = self.take(key, out);
         self.give_back(&attempt.claim, why, out);
     }
 
     fn end(&mut self, key: Key, out: &mut Outbox) {
-        self.attempts.remove(&key);
+        self.take(key, out);
+    }
+
+    /// Takes an attempt out, with everything that was set for it.
+    fn take(&mut self, key: Key, out: &mut Outbox) -> Attempt {
+        let attempt = self.attempts.remove(&key).expect("an attempt is under way");
         out.cancel_timer(Timer::Attempt(key.0, key.1));
+        out.cancel_timer(Timer::Renew(key.0, key.1));
+        self.leave(attempt.stage, key);
+        attempt
+    }
+
+    /// An attempt at this stage is over without a verdict about its gateway.
+    fn leave(&mut self, stage: Stage, key: Key) {
+        if let Stage::Offering(Session { gateway, .. }) = stage {
+            self.breakers.gave_up(gateway, key);
+        }
     }
 }
 

@@ -41,7 +41,8 @@ pub struct Router {
 
 impl Router {
     pub fn boot(config: Config) -> Self {
-        let deliveries = Deliveries::new(config.directory.clone(), config.entropy);
+        let deliveries =
+            Deliveries::new(config.directory.clone(), config.entropy, config.design.retry);
         Self { directory: config.directory, appends: BTreeMap::new(), deliveries }
     }
 }

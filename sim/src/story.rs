@@ -253,6 +253,7 @@ impl Teller<'_> {
                     Parking::NoAnswer => "no answer, which is not a no",
                     Parking::RegistryDown => "the registry refuses",
                     Parking::Overload => "too much under way",
+                    Parking::BreakerOpen => "that server is left alone for a while",
                 };
                 one(&me, &format!("parks {stamp} for {to}: {why}"), Tone::Bad)
             }

@@ -4,6 +4,7 @@
 //! acknowledged is the database's to deliver again.
 
 use super::{Gateway, Offer};
+use crate::design::Settle;
 use crate::frame::Frame;
 use crate::id::{ConnId, ConversationId, HostId, Session, Stamp, Term};
 use crate::limits;
@@ -63,9 +64,30 @@ impl Gateway {
             return;
         }
         let upto = entries.last().expect("a claim is never empty").stamp;
-        let entries_len = entries.len();
-        connection.offers.push(Offer { from, conversation, term, upto, entries: entries_len });
+        let offer = Offer { from, conversation, term, upto, entries: entries.len() };
         out.write(conn, Frame::Deliver { conversation, entries, head: upto.seq });
+        self.written(conn, session, offer, out);
+    }
+
+    /// An offer is written to its connection. What does that prove?
+    ///
+    /// Nothing about the device: a write to a half-open socket succeeds, and so does one into the
+    /// buffer of a phone that is about to die. Only its own acknowledgement settles the offer.
+    /// Push servers that answer "delivered" when the write returns take the kernel's word for the
+    /// phone's.
+    fn written(&mut self, conn: ConnId, session: Session, offer: Offer, out: &mut Outbox) {
+        let Offer { from, conversation, term, upto, .. } = offer;
+        match self.config.design.settle {
+            Settle::ClientAck => {
+                let connection = self.connections.get_mut(&conn).expect("written to");
+                connection.offers.push(offer);
+                out.send(from, Wire::Taken { session, conversation, term });
+            }
+            Settle::GatewayAccepted => {
+                let outcome = OfferOutcome::Acknowledged(upto);
+                out.send(from, Wire::Offered { session, conversation, term, outcome });
+            }
+        }
     }
 
     pub(super) fn acknowledge(

@@ -47,6 +47,8 @@ enum End {
     Settled,
     LeftToTheLease,
     Superseded,
+    /// The database said that the lease is gone.
+    LeaseLost,
 }
 
 fn tiny() -> Arc<Directory> {
@@ -104,6 +106,12 @@ impl World {
                     ] {
                         answer(*to, Wire::Offered { session, conversation, term, outcome });
                     }
+                    answer(*to, Wire::Taken { session, conversation, term });
+                }
+                Wire::Renew { device, conversation, term } => {
+                    for held in [true, false] {
+                        answer(*to, Wire::Renewed { device, conversation, term, held });
+                    }
                 }
                 Wire::Settle { device, conversation, term, .. } => {
                     for next in [vec![], entries(2..=2)] {
@@ -160,6 +168,10 @@ impl World {
             *ends.entry(how).or_default() += 1;
         };
         for action in actions {
+            if let Action::Note(Note::LeaseLost { .. }) = action {
+                end(&mut self.attempt, End::LeaseLost);
+                self.ended += 1;
+            }
             let Action::Send { wire, .. } = action else { continue };
             match wire {
                 Wire::Locate { .. } => {
@@ -218,6 +230,9 @@ impl World {
             "an open attempt is bounded by a timer, and none is left: {event:?} -> {actions:?}"
         );
         assert_eq!(self.begun, self.ended + open, "an attempt ends exactly once: {event:?}");
+        let renewing = self.timers.iter().any(|timer| matches!(timer, Timer::Renew(..)));
+        let working = matches!(self.attempt, Some((_, Open::Locating | Open::Offering(_))));
+        assert_eq!(renewing, working, "a lease is renewed while there is work: {event:?}");
     }
 }
 
@@ -249,6 +264,13 @@ impl Rules<'_> {
                     Event::Received { wire: Wire::Located { session: None, .. }, .. }
                     | Event::Refused { wire: Wire::Locate { .. }, .. } => {
                         open.map(|(_, open)| open) == Some(Open::Locating)
+                    }
+                    // The gateway is being left alone.
+                    Event::Received { wire: Wire::Located { session: Some(_), .. }, .. } => {
+                        actions.iter().any(|action| {
+                            let why = Parking::BreakerOpen;
+                            matches!(action, Action::Note(Note::Parked { why: w, .. }) if *w == why)
+                        })
                     }
                     Event::Received {
                         wire:
@@ -287,7 +309,19 @@ impl Rules<'_> {
             }
             Action::Note(Note::Parked { why: Parking::NoAnswer, .. }) => {
                 assert!(matches!(event, Event::Fired(Timer::Attempt(..))));
-                assert_eq!(actions.len(), 1, "after silence, only the lease decides");
+                let says = |action: &Action| matches!(action, Action::Send { .. });
+                assert!(!actions.iter().any(says), "after silence, only the lease decides");
+            }
+            Action::Send { wire: Wire::Renew { term, .. }, .. } => {
+                assert!(matches!(event, Event::Fired(Timer::Renew(..))));
+                assert_eq!(open.map(|(term, _)| term), Some(*term), "the current lease");
+            }
+            Action::Note(Note::LeaseLost { term, .. }) => {
+                assert!(matches!(event, Event::Received {
+                    wire: Wire::Renewed { term: t, held: false, .. }, ..
+                } if t == term));
+                let says = |action: &Action| matches!(action, Action::Send { .. });
+                assert!(!actions.iter().any(says), "the row is somebody else's");
             }
             _ => {}
         }
@@ -325,7 +359,7 @@ fn whatever_the_order_of_answers_an_attempt_ends_once_and_for_a_reason() {
     println!("{states} states, {steps} steps, {ends:?}");
     assert!(states > 1_000, "explored only {states} states");
     assert!(steps > 10_000, "explored only {steps} steps");
-    for end in [End::Released, End::Settled, End::LeftToTheLease, End::Superseded] {
+    for end in [End::Released, End::Settled, End::LeftToTheLease, End::Superseded, End::LeaseLost] {
         assert!(ends.contains_key(&end), "no attempt was ever {end:?}");
     }
 }
