@@ -5,9 +5,9 @@
 //! there was no answer. After the first two the row is given back; after the third only the lease
 //! may decide, because the device may have the messages.
 //!
-//! While it lasts the lease is renewed. An attempt that is told that its lease is gone ends at once
-//! and leaves the row alone. A gateway that gives no word is another matter than a phone that gives
-//! none: only the first one counts against its [`breaker`].
+//! While the device is waited for, the lease is renewed. An attempt that is told that its lease is
+//! gone ends at once and leaves the row alone. A gateway that gives no word is another matter than
+//! a phone that gives none: only the first one counts against its [`breaker`].
 
 mod breaker;
 mod budget;
@@ -92,10 +92,10 @@ impl Deliveries {
         let attempt = Attempt { claim, stage: Stage::Locating };
         if let Some(earlier) = self.attempts.insert(key, attempt) {
             self.leave(earlier.stage, key);
+            out.cancel_timer(Timer::Renew(device, conversation));
         }
         out.send(self.directory.registry, Wire::Locate { device, conversation });
         out.set_timer(Timer::Attempt(device, conversation), limits::ATTEMPT_LIMIT);
-        out.set_timer(Timer::Renew(device, conversation), limits::RENEW_EVERY);
     }
 
     /// Takes an event that belongs to an attempt.
@@ -162,6 +162,7 @@ impl Deliveries {
                     self.attempts.get_mut(&key).expect("awaited").stage = Stage::Waiting(session);
                     let timer = Timer::Attempt(session.device, conversation);
                     out.set_timer(timer, limits::ACKNOWLEDGE_LIMIT);
+                    out.set_timer(Timer::Renew(session.device, conversation), limits::RENEW_EVERY);
                 }
             }
             Event::Refused { wire: Wire::Offer { session, conversation, term, .. }, .. } => {
@@ -188,7 +189,6 @@ impl Deliveries {
                     // More has come meanwhile; the device is there and the lease goes on.
                     attempt.claim.entries = next;
                     out.set_timer(Timer::Attempt(device, conversation), limits::ATTEMPT_LIMIT);
-                    out.set_timer(Timer::Renew(device, conversation), limits::RENEW_EVERY);
                     self.offer(key, session, out);
                 }
             }

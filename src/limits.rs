@@ -83,12 +83,13 @@ pub const ATTEMPT_LIMIT: Duration = Duration::from_secs(8);
 /// and a slow phone's disk. Longer than a lease, which is renewed meanwhile.
 pub const ACKNOWLEDGE_LIMIT: Duration = Duration::from_secs(20);
 
-/// Length of a lease on a pending row: three renewals may be lost, and a holder that dies costs its
-/// row no more than this.
+/// Length of a lease on a pending row: an attempt that hears from no server, and a margin for
+/// clocks and the way back. A holder that dies costs its row no more than this.
 pub const LEASE: Duration = Duration::from_secs(12);
 
-/// A holder renews its lease this often while it works: three times in one lease.
-pub const RENEW_EVERY: Duration = Duration::from_secs(4);
+/// A holder renews its lease this often while it waits for a device. What comes before takes at
+/// most `ATTEMPT_LIMIT`, so that the first renewal is in time for the lease it began with.
+pub const RENEW_EVERY: Duration = Duration::from_secs(3);
 
 /// A lease is renewed no longer than this after it was granted, or after the work under it last
 /// got anywhere; then the database takes the row back. Above the limits of all stages of an

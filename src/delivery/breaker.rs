@@ -77,7 +77,8 @@ impl Breakers {
             State::Closed { .. } => Admission::Go,
             State::Open { until: Some(until) } => Admission::Wait(until.since(now)),
             State::Open { until: None } => Admission::Wait(limits::RETRY_CAP),
-            State::HalfOpen { probe: Some(_) } => Admission::Wait(limits::RETRY_BASE), // It may be quick.
+            // As long as the shortest cool-off: the probe may take its whole limit.
+            State::HalfOpen { probe: Some(_) } => Admission::Wait(limits::BREAKER_BASE),
             State::HalfOpen { probe } => {
                 *probe = Some(key);
                 Admission::Go

@@ -9,7 +9,7 @@
 use crate::limits;
 use crate::time::Instant;
 
-/// Counts in nanoseconds of the floor: a token is what the floor adds in `1 s / RETRY_TOKENS_PER_S`.
+/// Counts in nanoseconds: a token is what the floor adds in `1 s / RETRY_TOKENS_PER_S`.
 #[derive(Clone, Copy, Debug)]
 pub struct Budget {
     saved: u64,

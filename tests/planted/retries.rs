@@ -14,9 +14,9 @@ use std::collections::BTreeMap;
 /// The lease in force of each row, as the database has stated it.
 type Leases = BTreeMap<(DeviceId, ConversationId), Term>;
 
-/// HBase, as Kleppmann tells it ("How to do distributed locking", 2016): a client that was paused
-/// for longer than its lease went on as if it still had it, and the store took its word. Here the
-/// database looks whether the row is leased, and not to whom.
+/// oban #1488: a renewal matched the row by its name only, so a leader that had lost its lease in a
+/// stall renewed whatever row there was, and went on. Here the database looks whether the row is
+/// leased, and not to whom.
 pub fn a_database_takes_the_word_of_a_holder_that_was_overtaken() -> (Scenario, Bug<Leases>) {
     let scene = scene(
         "90s",
@@ -73,8 +73,8 @@ fn takes_any_holders_word(
     actions
 }
 
-/// Signal-Desktop and many others before they had a back-off: the handler of a lost connection
-/// opened the next one, and so did that one's.
+/// emqx #15773: clients that came back at once, again and again, piled up on the cleanup of their
+/// own earlier sessions.
 pub fn a_device_reconnects_at_once() -> (Scenario, Bug) {
     let scene = scene(
         "60s",
@@ -92,7 +92,8 @@ pub fn a_device_reconnects_at_once() -> (Scenario, Bug) {
     (scene, bug)
 }
 
-/// A breaker that counts failures and is reset by success: once it is open nothing can succeed.
+/// What the half-open state is for (Nygard, "Release It!", 2007): a breaker that only success
+/// closes, for once it is open nothing can succeed.
 /// Bob gets what was written to him all the same, by asking for it when he beats, and nobody
 /// notices that the worker has given his server up.
 pub fn a_breaker_has_no_half_open_state() -> (Scenario, Bug) {
@@ -101,8 +102,8 @@ pub fn a_breaker_has_no_half_open_state() -> (Scenario, Bug) {
         r#"
         group  = [{ name = "team", members = ["alice", "bob", "carol"] }]
         fault  = [
-            { kind = "partition", from = ["app-*", "worker-1"], to = "server-2", at = "0s",
-              lasts = "50s" },
+            { kind = "partition", from = ["app-*", "worker-1", "db"], to = "server-2",
+              at = "0s", lasts = "50s" },
         ]
         step   = [
             { at = "1s", from = "alice", to = "bob" },

@@ -25,6 +25,8 @@ const DEPTH: usize = 8;
 enum Open {
     Locating,
     Offering(Session),
+    /// The gateway has written it.
+    Waiting(Session),
     Settling(Session),
 }
 
@@ -189,7 +191,8 @@ impl World {
                     self.attempt = Some((*term, Open::Offering(*session)));
                 }
                 Wire::Settle { term, .. } => {
-                    let Some((_, Open::Offering(session))) = self.attempt else {
+                    let Some((_, Open::Offering(session) | Open::Waiting(session))) = self.attempt
+                    else {
                         panic!("settled what was not being offered")
                     };
                     self.attempt = Some((*term, Open::Settling(session)));
@@ -202,6 +205,10 @@ impl World {
             }
         }
         match (event, self.attempt) {
+            (
+                Event::Received { wire: Wire::Taken { session, term, .. }, .. },
+                Some((t, Open::Offering(at))),
+            ) if *term == t && *session == at => self.attempt = Some((t, Open::Waiting(at))),
             (Event::Received { wire: Wire::Settled { term, next, .. }, .. }, Some((t, open)))
                 if *term == t && next.is_empty() && matches!(open, Open::Settling(_)) =>
             {
@@ -231,8 +238,8 @@ impl World {
         );
         assert_eq!(self.begun, self.ended + open, "an attempt ends exactly once: {event:?}");
         let renewing = self.timers.iter().any(|timer| matches!(timer, Timer::Renew(..)));
-        let working = matches!(self.attempt, Some((_, Open::Locating | Open::Offering(_))));
-        assert_eq!(renewing, working, "a lease is renewed while there is work: {event:?}");
+        let waiting = matches!(self.attempt, Some((_, Open::Waiting(_))));
+        assert_eq!(renewing, waiting, "a lease is renewed while a device is waited for: {event:?}");
     }
 }
 
@@ -257,7 +264,9 @@ impl Rules<'_> {
                 };
                 assert_eq!(*outcome, OfferOutcome::Acknowledged(*upto), "only the device's word");
                 assert_eq!(t, term, "under the term that it acknowledged");
-                assert_eq!(open, Some((*term, Open::Offering(*session))), "the current attempt");
+                let offered = [Open::Offering(*session), Open::Waiting(*session)];
+                let current = offered.map(|stage| Some((*term, stage)));
+                assert!(current.contains(&open), "the current attempt, not {open:?}");
             }
             Action::Send { wire: Wire::Release { term, .. }, .. } => {
                 let definite = match event {
@@ -283,7 +292,8 @@ impl Rules<'_> {
                         ..
                     }
                     | Event::Refused { wire: Wire::Offer { session, term: t, .. }, .. } => {
-                        t == term && open == Some((*term, Open::Offering(*session)))
+                        let offered = [Open::Offering(*session), Open::Waiting(*session)];
+                        t == term && offered.map(|stage| Some((*term, stage))).contains(&open)
                     }
                     _ => false,
                 };

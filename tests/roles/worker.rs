@@ -137,7 +137,7 @@ fn a_lease_is_renewed_while_a_slow_phone_is_waited_for() {
     attempt(&mut t, 2, 9, on_3());
     t.receives(server(3), taken(on_3(), 9));
     t.beat("longer than a lease").pass(LEASE).receives(DATABASE, renewed(9, true));
-    t.pass(ACKNOWLEDGE_LIMIT - LEASE - ATTEMPT_LIMIT / 8);
+    t.pass(ACKNOWLEDGE_LIMIT - LEASE - WORKER_POLL);
     let (session, conversation) = (on_3(), pair(1, 2));
     let outcome = OfferOutcome::Acknowledged(stamp(1));
     t.receives(server(3), Wire::Offered { session, conversation, term: term(9), outcome });

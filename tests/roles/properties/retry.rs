@@ -86,7 +86,7 @@ proptest! {
 
     /// A backlog whose devices are there is not slowed down.
     #[test]
-    fn a_budget_that_delivers_all_is_never_empty(claims in prop::collection::vec(1..64u32, 1..200)) {
+    fn a_budget_that_delivers_all_is_full(claims in prop::collection::vec(1..64u32, 1..200)) {
         let mut budget = Budget::full();
         for claim in claims {
             let some = claim.min(budget.allows(Instant(0)));
