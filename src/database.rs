@@ -18,7 +18,7 @@ use crate::directory::Directory;
 use crate::disk::{Disk, Record};
 use crate::id::{ConversationId, DeviceId, HostId, Incarnation, Term};
 use crate::node::{Event, Outbox, Role, Timer};
-use crate::note::Note;
+use crate::note::{LeaseEnd, Note};
 use crate::time::{Instant, Now, Wall};
 use crate::timing::Timing;
 use crate::wire::{Hole, Message, Wire};
@@ -195,9 +195,14 @@ impl Role for Database {
                         out.send(from, Wire::Settled { device, conversation, term, next });
                     }
                 }
+                Wire::Renew { device, conversation, term } => {
+                    let held = self.renew(now, (device, conversation), term, out);
+                    out.send(from, Wire::Renewed { device, conversation, term, held });
+                }
                 Wire::Release { device, conversation, term, retry_after, rejected } => {
                     let key = (device, conversation);
                     if self.holds(key, term) {
+                        self.lease_ended(key, term, LeaseEnd::Released, out);
                         if let Some(at) = rejected {
                             self.reject(now, key, at, out);
                         }

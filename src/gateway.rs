@@ -242,7 +242,7 @@ impl Role for Gateway {
                 }
                 out.send(from, Wire::SteppedDown { incarnation });
             }
-            Event::Fired(Timer::Silence) => self.close_silent(now, out),
+            Event::Fired(Timer::Silence) => self.look_after(now, out),
             Event::Fired(Timer::Announce) => self.announce(out),
             Event::Fired(Timer::Report) => self.report(out),
 

@@ -22,12 +22,16 @@ pub fn up_to(most: Duration, entropy: u64, draw: u64) -> Duration {
     Duration::from_nanos(nanos as u64)
 }
 
+/// Exponential growth: `base * 2^attempt`, at most `cap`.
+pub fn exponential(base: Duration, cap: Duration, attempt: u32) -> Duration {
+    base.saturating_mul(1u32.checked_shl(attempt.min(20)).unwrap_or(u32::MAX)).min(cap)
+}
+
 /// Exponential backoff with full jitter: between nothing and `base * 2^attempt`, at most `cap`.
 ///
 /// Full jitter rather than equal jitter, because after a server's death tens of thousands of
 /// clients start their first attempt at the same moment (Brooker, "Exponential Backoff And
 /// Jitter", AWS Architecture Blog, 2015).
 pub fn backoff(base: Duration, cap: Duration, attempt: u32, entropy: u64) -> Duration {
-    let most = base.saturating_mul(1u32.checked_shl(attempt.min(20)).unwrap_or(u32::MAX)).min(cap);
-    up_to(most, entropy, u64::from(attempt))
+    up_to(exponential(base, cap, attempt), entropy, u64::from(attempt))
 }

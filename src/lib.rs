@@ -29,6 +29,7 @@ pub mod node;
 pub mod note;
 pub mod presence;
 pub mod registry;
+pub mod retry;
 pub mod router;
 pub mod sequence;
 pub mod time;

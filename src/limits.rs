@@ -73,12 +73,52 @@ pub const REFETCH_AFTER: Duration = Duration::from_secs(5);
 /// its own earlier self still waiting.
 pub const APPEND_LIMIT: Duration = Duration::from_secs(4);
 
-/// A delivery attempt (locate, offer, the device's acknowledgement) gives up: unknown. Below the
-/// lease, so that an attempt is over before its row can be claimed again.
+/// A delivery attempt gives up waiting for a server (the registry's answer, the gateway's word that
+/// it has the offer, the database's after the device has acknowledged): unknown. Below the lease,
+/// so that a holder who hears nothing is done before its row can be claimed again.
 pub const ATTEMPT_LIMIT: Duration = Duration::from_secs(8);
 
-/// Length of a lease on a pending row: an attempt, and a margin for clocks and the way back.
+/// A delivery attempt gives up waiting for the device, once its gateway has written to it. TCP
+/// repeats what was lost after 0.2, 0.6, 1.4, 3, 6.2 and 12.6 seconds: this allows for all of them
+/// and a slow phone's disk. Longer than a lease, which is renewed meanwhile.
+pub const ACKNOWLEDGE_LIMIT: Duration = Duration::from_secs(20);
+
+/// Length of a lease on a pending row: an attempt that hears from no server, and a margin for
+/// clocks and the way back. A holder that dies costs its row no more than this.
 pub const LEASE: Duration = Duration::from_secs(12);
+
+/// A holder renews its lease this often while it waits for a device. What comes before takes at
+/// most `ATTEMPT_LIMIT`, so that the first renewal is in time for the lease it began with.
+pub const RENEW_EVERY: Duration = Duration::from_secs(3);
+
+/// A lease is renewed no longer than this after it was granted, or after the work under it last
+/// got anywhere; then the database takes the row back. Above the limits of all stages of an
+/// attempt together (44 s): only a holder that hangs, or has forgotten the row and goes on
+/// renewing, comes here.
+pub const JOB_LIMIT: Duration = Duration::from_secs(60);
+
+/// Offers in a row that a gateway leaves unanswered or refuses until its breaker opens. A few:
+/// one is weather, and every further one costs an attempt that hangs.
+pub const BREAKER_FAILURES: u32 = 5;
+
+/// A breaker cools off for this long, then lets one probe through; doubles each time it fails.
+pub const BREAKER_BASE: Duration = Duration::from_secs(4);
+
+/// Longest time that a breaker cools off: a recovered gateway is found again within this.
+pub const BREAKER_CAP: Duration = Duration::from_secs(30);
+
+/// Fruitless attempts that a worker may make at once, from an untouched budget. A row beyond it
+/// stays due in the database. Four full claims: a restarted database has every row due at once.
+pub const RETRY_TOKENS_MAX: u32 = 1_024;
+
+/// Attempts per second that a worker may make whatever became of the earlier ones, so that an empty
+/// budget does not starve. A million absent devices that are tried once per `ABSENT_CAP` need
+/// 1,100 a second: eleven workers.
+pub const RETRY_TOKENS_PER_S: u32 = 100;
+
+/// Attempts that deliver until a worker may make one more fruitless one: a tenth, as gRPC's and
+/// Finagle's retry budgets have it.
+pub const RETRY_EARNED_BY: u32 = 10;
 
 /// First wait of a row that could not be delivered; doubles per attempt, with full jitter.
 pub const RETRY_BASE: Duration = Duration::from_secs(1);

@@ -157,6 +157,10 @@ pub enum Timer {
     AppendLimit(MessageId),
     /// Router, worker: the delivery attempt to this device in this conversation took too long.
     Attempt(DeviceId, ConversationId),
+    /// Router, worker: time to renew the lease of the attempt under way.
+    Renew(DeviceId, ConversationId),
+    /// Router, worker: this gateway's breaker has cooled off.
+    Breaker(HostId),
     /// Worker: time to look for due rows; consumer: time to poll the log.
     Poll,
     /// Consumer: no answer from the log or the registry; ask again.

@@ -89,6 +89,11 @@ pub enum Note {
         epoch: u32,
         cause: Disconnect,
     },
+    /// The device begins a connection attempt: the n-th since it was last connected, or 0 when it
+    /// was just switched on.
+    Connecting {
+        attempt: u32,
+    },
     /// A connection attempt failed; the next one waits.
     ConnectFailed {
         attempt: u32,
@@ -148,6 +153,24 @@ pub enum Note {
     LateAnswer {
         device: DeviceId,
     },
+    /// The database told a holder that it is one no more; its attempt ended.
+    LeaseLost {
+        device: DeviceId,
+        conversation: ConversationId,
+        term: Term,
+    },
+    /// A gateway left offers unanswered or refused them; it gets none for a while.
+    BreakerOpened {
+        gateway: HostId,
+    },
+    /// The breaker has cooled off: one offer goes through.
+    BreakerHalfOpened {
+        gateway: HostId,
+    },
+    /// The gateway has answered, or there is another incarnation of it.
+    BreakerClosed {
+        gateway: HostId,
+    },
 
     // Database.
     /// The send transaction is durable.
@@ -166,6 +189,25 @@ pub enum Note {
         device: DeviceId,
         conversation: ConversationId,
         next: u64,
+    },
+    /// The right to deliver a row goes to whom the database answers next, for a while.
+    LeaseGranted {
+        device: DeviceId,
+        conversation: ConversationId,
+        term: Term,
+    },
+    /// The holder's lease goes on: it renewed it, or settled a part of the row.
+    LeaseRenewed {
+        device: DeviceId,
+        conversation: ConversationId,
+        term: Term,
+    },
+    /// A lease is over, for the row has changed under it or its time is used up.
+    LeaseEnded {
+        device: DeviceId,
+        conversation: ConversationId,
+        term: Term,
+        why: LeaseEnd,
     },
     /// A lease ran out without an answer; the row is due again.
     LeaseExpired {
@@ -193,7 +235,7 @@ pub enum Note {
         epoch: u32,
         from: u64,
     },
-    /// A settlement or release under a term that is no longer current.
+    /// A settlement, renewal or release under a term that is no longer current.
     StaleTerm {
         device: DeviceId,
         conversation: ConversationId,
@@ -296,6 +338,20 @@ pub enum Parking {
     Overload,
     /// The device could not take the message.
     Rejected,
+    /// The gateway is left alone: it did not answer for some time.
+    BreakerOpen,
+}
+
+/// Why a lease is over, other than by running out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LeaseEnd {
+    /// Nothing is undelivered any more.
+    Completed,
+    /// Its holder gave the row back.
+    Released,
+    /// The job exceeded its time limit.
+    TakenBack,
 }
 
 /// Why a registry row was removed.

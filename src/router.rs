@@ -45,7 +45,7 @@ pub struct Router {
 
 impl Router {
     pub fn boot(config: Config) -> Self {
-        let deliveries = Deliveries::new(config.directory.clone(), config.entropy);
+        let deliveries = Deliveries::new(config.directory.clone(), config.entropy, config.design);
         Self {
             numbers: Numbers::new(config.design.sequence),
             directory: config.directory,
@@ -80,7 +80,7 @@ impl Role for Router {
                     if self.deliveries.len() < limits::ATTEMPTS_MAX {
                         self.deliveries.begin(claim, out);
                     } else {
-                        self.deliveries.give_back(&claim, Parking::Overload, None, out);
+                        self.deliveries.give_back(&claim, Parking::Overload, out);
                     }
                 }
             }

@@ -250,6 +250,13 @@ pub enum Wire {
         term: Term,
         outcome: OfferOutcome,
     },
+    /// Gateway to router or worker: this offer is written to the connection; the device's own word
+    /// follows, or nothing. It tells a gateway that is gone from a phone that is.
+    Taken {
+        session: Session,
+        conversation: ConversationId,
+        term: Term,
+    },
     /// Under this term the device acknowledged everything up to `upto`.
     Settle {
         device: DeviceId,
@@ -279,6 +286,19 @@ pub enum Wire {
         device: DeviceId,
         conversation: ConversationId,
         from: Stamp,
+    },
+    /// The holder is still at work under this term: the lease goes on from now.
+    Renew {
+        device: DeviceId,
+        conversation: ConversationId,
+        term: Term,
+    },
+    /// Not `held`: the term is over, or the job has taken too long. The row is somebody else's.
+    Renewed {
+        device: DeviceId,
+        conversation: ConversationId,
+        term: Term,
+        held: bool,
     },
     /// Worker to database: give me at most `most` due rows.
     Claim {

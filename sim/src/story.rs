@@ -254,6 +254,7 @@ impl Teller<'_> {
                     Parking::RegistryDown => "the registry refuses",
                     Parking::Overload => "too much under way",
                     Parking::Rejected => "the device cannot take it",
+                    Parking::BreakerOpen => "that server is left alone for a while",
                 };
                 one(&me, &format!("parks {stamp} for {to}: {why}"), Tone::Bad)
             }

@@ -3,6 +3,7 @@
 //! It talks to the balancer and says hello to a gateway. It never trusts a silent connection.
 
 use super::{Client, Durable, Link};
+use crate::design::DeadPeer;
 use crate::disk::Record;
 use crate::frame::Frame;
 use crate::id::{ConnId, HostId, Incarnation};
@@ -17,6 +18,7 @@ impl Client {
     pub(super) fn prepare(&mut self, out: &mut Outbox) {
         self.epoch += 1;
         self.link = Link::Preparing;
+        out.note(Note::Connecting { attempt: self.attempt });
         self.append(Record::ConnectionEpoch(self.epoch), Durable::Epoch(self.epoch), out);
     }
 
@@ -45,18 +47,33 @@ impl Client {
         self.attempt = 0;
         out.cancel_timer(Timer::ConnectLimit);
         out.note(Note::Connected { gateway, incarnation, epoch: self.epoch });
-        // The first heartbeat is spread, so that a fleet that reconnected together does not beat
-        // together for ever after.
-        let first = jitter::up_to(
-            self.config.timing.heartbeat,
-            self.config.entropy,
-            u64::from(self.epoch) << 32,
-        );
-        out.set_timer(Timer::Heartbeat, first);
+        self.keep_alive(out);
         self.catch_up(conn, out);
         let conversations: Vec<_> = self.outbox.iter().map(|o| o.message.conversation).collect();
         for conversation in conversations {
             self.send_next(conversation, out);
+        }
+    }
+
+    /// How the device will find out that its connection is dead.
+    ///
+    /// With TCP alone it does not, until it writes: a connection on which nothing is sent lives for
+    /// ever, whatever has become of the other end (keep-alive is off unless asked for, and then
+    /// waits two hours), and what is sent into the void is repeated for a quarter of an hour
+    /// (`tcp_retries2`). So do clients that trust `onclose`.
+    fn keep_alive(&mut self, out: &mut Outbox) {
+        match self.config.design.dead_peer {
+            DeadPeer::Heartbeats => {
+                // The first one is spread, so that a fleet that reconnected together does not beat
+                // together for ever after.
+                let first = jitter::up_to(
+                    self.config.timing.heartbeat,
+                    self.config.entropy,
+                    u64::from(self.epoch) << 32,
+                );
+                out.set_timer(Timer::Heartbeat, first);
+            }
+            DeadPeer::TcpOnly => {}
         }
     }
 
@@ -108,7 +125,7 @@ impl Client {
     }
 
     pub(super) fn retry(&mut self, out: &mut Outbox) {
-        let wait = jitter::backoff(
+        let wait = self.config.design.retry.wait(
             limits::RECONNECT_BASE,
             limits::RECONNECT_CAP,
             self.attempt,

@@ -43,7 +43,7 @@ impl Database {
             return;
         }
         let stamp = self.place(&message, number);
-        let leases = self.lease_recipients(now, &message, stamp);
+        let leases = self.lease_recipients(now, &message, stamp, out);
         self.dedupe.remember(now.mono, id, conversation, stamp);
         let at = self.wall(now);
         let askers = vec![Asker { who: from, leases }];
@@ -63,7 +63,13 @@ impl Database {
     }
 
     /// The rows that the first attempt of this message works on, each under a lease.
-    fn lease_recipients(&mut self, now: Now, message: &Message, stamp: Stamp) -> Vec<(Key, Term)> {
+    fn lease_recipients(
+        &mut self,
+        now: Now,
+        message: &Message,
+        stamp: Stamp,
+        out: &mut Outbox,
+    ) -> Vec<(Key, Term)> {
         let conversation = message.conversation;
         let recipients = self.recipients(message);
         let keys = recipients.into_iter().map(|device| (device, conversation));
@@ -73,7 +79,7 @@ impl Database {
             (Fallback::SameTransaction, queue) if queue != Queue::EarlyAck => keys
                 .filter_map(|key| {
                     let new = self.add_row(key, stamp.seq, now.mono);
-                    new.then(|| (key, self.grant(now, key)))
+                    new.then(|| (key, self.grant(now, key, out)))
                 })
                 .collect(),
             // Nothing is pending yet, or no longer: only the router knows of the attempt.
@@ -154,7 +160,7 @@ impl Database {
             for (key, term) in leases {
                 let batch = match term {
                     Term::UNLEASED => self.batch(conversation, stamp.seq, &[]),
-                    term => self.undelivered_under(now, key, term),
+                    term => self.undelivered_under(now, key, term, out),
                 };
                 if !batch.is_empty() {
                     let device = key.0;

@@ -9,7 +9,7 @@ use crate::disk::Record;
 use crate::id::{DeviceId, HostId, Stamp, Term};
 use crate::limits;
 use crate::node::Outbox;
-use crate::note::Note;
+use crate::note::{LeaseEnd, Note};
 use crate::time::{Instant, Now, Wall};
 use crate::wire::{Batch, Claim, Hole, HoleReason, Wire};
 use std::time::Duration;
@@ -23,6 +23,8 @@ pub(super) struct Row {
     pub since: Instant,
     attempts: u32,
     lease: Option<Term>,
+    /// When that lease was granted.
+    granted: Instant,
     /// The device became reachable while the row was leased: the holder may have looked too early.
     woken: bool,
     /// When the row may be claimed: the end of its lease, or of its wait.
@@ -61,6 +63,7 @@ impl Database {
             since: now,
             attempts: 0,
             lease: None,
+            granted: now,
             woken: false,
             due: now,
             pending: 0,
@@ -188,7 +191,7 @@ impl Database {
 // Leases.
 impl Database {
     /// Hands a row out, and says what a holder has to name.
-    pub(super) fn grant(&mut self, now: Now, key: Key) -> Term {
+    pub(super) fn grant(&mut self, now: Now, key: Key, out: &mut Outbox) -> Term {
         self.leases += 1;
         let boot = u64::from(self.timeline) << 16 | u64::from(self.boot.0);
         let term = Term(boot << 32 | u64::from(self.leases));
@@ -202,9 +205,53 @@ impl Database {
                 return term;
             }
         };
-        self.rows.get_mut(&key).expect("a row is granted").lease = Some(term);
+        let row = self.rows.get_mut(&key).expect("a row is granted");
+        (row.lease, row.granted) = (Some(term), now.mono);
         self.set_due(key, now.mono + hidden);
+        if self.has_leases() {
+            let (device, conversation) = key;
+            out.note(Note::LeaseGranted { device, conversation, term });
+        }
         term
+    }
+
+    /// Whether who was handed a row is the only one who may work on it. Brokers and task queues
+    /// have no such notion.
+    fn has_leases(&self) -> bool {
+        matches!(self.config.design.queue, Queue::Leased | Queue::InMemory)
+    }
+
+    /// The holder is still at work: its lease goes on, but not for ever. A job counts from its
+    /// grant, or from when it last got anywhere.
+    pub(super) fn renew(&mut self, now: Now, key: Key, term: Term, out: &mut Outbox) -> bool {
+        let (device, conversation) = key;
+        if !self.holds(key, term) {
+            out.note(Note::StaleTerm { device, conversation, term });
+            return false;
+        }
+        let Row { granted, since, .. } = self.rows[&key];
+        if now.mono.since(granted.max(since)) >= limits::JOB_LIMIT {
+            self.lease_ended(key, term, LeaseEnd::TakenBack, out);
+            self.release(now, key, Duration::ZERO);
+            return false;
+        }
+        self.lease_renewed(key, term, out);
+        self.set_due(key, now.mono + limits::LEASE);
+        true
+    }
+
+    pub(super) fn lease_ended(&self, key: Key, term: Term, why: LeaseEnd, out: &mut Outbox) {
+        let (device, conversation) = key;
+        if self.has_leases() {
+            out.note(Note::LeaseEnded { device, conversation, term, why });
+        }
+    }
+
+    fn lease_renewed(&self, key: Key, term: Term, out: &mut Outbox) {
+        let (device, conversation) = key;
+        if self.has_leases() {
+            out.note(Note::LeaseRenewed { device, conversation, term });
+        }
     }
 
     /// Whether whoever names this term may say what becomes of the row.
@@ -251,13 +298,14 @@ impl Database {
         for key in due {
             let (device, conversation) = key;
             let row = self.rows.get_mut(&key).expect("a due row exists");
-            if let Some(term) = row.lease.take() {
-                row.attempts += 1;
+            let expired = row.lease.take();
+            row.attempts += u32::from(expired.is_some());
+            let (next, attempts) = (row.next, row.attempts);
+            if let Some(term) = expired.filter(|_| self.has_leases()) {
                 out.note(Note::LeaseExpired { device, conversation, term });
             }
-            let (next, attempts) = (row.next, row.attempts);
             let batch = self.offerable(key, next);
-            let term = self.grant(now, key);
+            let term = self.grant(now, key, out);
             claims.push(Claim { device, conversation, term, attempts, batch });
         }
         claims
@@ -340,7 +388,12 @@ impl Database {
     ) {
         // A device cannot hold what does not exist; it would be a device of another history.
         let next = next.min(self.head(key.1).seq + 1);
+        let leased = self.rows.get(&key).and_then(|row| row.lease);
         let moved = self.advance(key, next);
+        if let (Some(term), false) = (leased, self.rows.contains_key(&key)) {
+            // Whoever said so: there is nothing left to hold.
+            self.lease_ended(key, term, LeaseEnd::Completed, out);
+        }
         let mut next = next;
         if let Some(row) = self.rows.get_mut(&key) {
             if moved {
@@ -348,7 +401,10 @@ impl Database {
             }
             next = row.next; // A cursor never goes back, and never says so.
         }
-        if settle.is_some() && self.rows.contains_key(&key) {
+        if let Some((_, term)) = settle
+            && self.rows.contains_key(&key)
+        {
+            self.lease_renewed(key, term, out);
             self.set_due(key, now.mono + limits::LEASE); // The holder goes on.
         } else {
             self.rest_if_idle(key);
@@ -368,18 +424,25 @@ impl Database {
         term: Term,
         out: &mut Outbox,
     ) {
-        let next = self.undelivered_under(now, key, term);
+        let next = self.undelivered_under(now, key, term, out);
         let (device, conversation) = key;
         out.send(holder, Wire::Settled { device, conversation, term, next });
     }
 
     /// What the holder of a lease is to deliver. If there is nothing, the row is free.
-    pub(super) fn undelivered_under(&mut self, now: Now, key: Key, term: Term) -> Batch {
+    pub(super) fn undelivered_under(
+        &mut self,
+        now: Now,
+        key: Key,
+        term: Term,
+        out: &mut Outbox,
+    ) -> Batch {
         if !self.rows.contains_key(&key) || !self.holds(key, term) {
             return self.nothing(key.1);
         }
         let batch = self.offerable(key, self.rows[&key].next);
         if batch.is_empty() {
+            self.lease_ended(key, term, LeaseEnd::Completed, out);
             self.rows.get_mut(&key).expect("just seen").lease = None;
             self.set_due(key, now.mono);
             self.rest_if_idle(key);

@@ -4,6 +4,7 @@
 //! acknowledged is the database's to deliver again.
 
 use super::{Gateway, Offer};
+use crate::design::Settle;
 use crate::frame::Frame;
 use crate::id::{ConnId, ConversationId, HostId, Session, Stamp, Term};
 use crate::limits;
@@ -63,8 +64,9 @@ impl Gateway {
             return;
         }
         let (upto, entries) = (batch.upto(), batch.entries.len());
-        connection.offers.push(Offer { from, conversation, term, upto, entries });
+        let offer = Offer { from, conversation, term, upto, entries };
         out.write(conn, Frame::Deliver { conversation, batch });
+        self.written(conn, session, offer, out);
     }
 
     /// The device cannot take what is at this place. Whoever offered it is told, or the database if
@@ -89,6 +91,27 @@ impl Gateway {
                 self.config.directory.database,
                 Wire::Reject { device: session.device, conversation, at },
             ),
+        }
+    }
+
+    /// An offer is written to its connection. What does that prove?
+    ///
+    /// Nothing about the device: a write to a half-open socket succeeds, and so does one into the
+    /// buffer of a phone that is about to die. Only its own acknowledgement settles the offer.
+    /// Push servers that answer "delivered" when the write returns take the kernel's word for the
+    /// phone's.
+    fn written(&mut self, conn: ConnId, session: Session, offer: Offer, out: &mut Outbox) {
+        let Offer { from, conversation, term, upto, .. } = offer;
+        match self.config.design.settle {
+            Settle::ClientAck => {
+                let connection = self.connections.get_mut(&conn).expect("written to");
+                connection.offers.push(offer);
+                out.send(from, Wire::Taken { session, conversation, term });
+            }
+            Settle::GatewayAccepted => {
+                let outcome = OfferOutcome::Acknowledged(upto);
+                out.send(from, Wire::Offered { session, conversation, term, outcome });
+            }
         }
     }
 

@@ -3,6 +3,7 @@
 //! It talks to devices and tells [`super::registration`]. It never decides where a device should be.
 
 use super::{Gateway, SILENCE_CHECKS};
+use crate::design::DeadPeer;
 use crate::frame::Frame;
 use crate::id::{ConnId, DeviceId, Session};
 use crate::limits;
@@ -57,7 +58,25 @@ impl Gateway {
         self.tell(SessionEvent::Closed(session), out);
     }
 
-    pub(super) fn close_silent(&mut self, now: Now, out: &mut Outbox) {
+    /// What becomes, every so often, of connections that may be dead.
+    pub(super) fn look_after(&mut self, now: Now, out: &mut Outbox) {
+        let silence = self.config.timing.silence;
+        match self.config.design.dead_peer {
+            DeadPeer::Heartbeats => self.close_silent(now, out),
+            DeadPeer::TcpOnly => self.vouch(out),
+        }
+        out.set_timer(Timer::Silence, silence / SILENCE_CHECKS);
+    }
+
+    /// Nobody beats, so the gateway speaks for whoever has a socket here: servers without
+    /// heartbeats of their own refresh presence from their table of connections. It cannot know
+    /// which of these have nobody at the other end any more.
+    fn vouch(&mut self, out: &mut Outbox) {
+        let here: Vec<Session> = self.connections.values().filter_map(|c| c.session).collect();
+        here.into_iter().for_each(|session| self.beat(session, out));
+    }
+
+    fn close_silent(&mut self, now: Now, out: &mut Outbox) {
         let silence = self.config.timing.silence;
         let silent =
             self.connections.iter().filter(|(_, c)| now.mono.since(c.last_heard) > silence);
@@ -65,6 +84,5 @@ impl Gateway {
             self.end_session(conn, SessionEnd::Silence, out);
             out.close(conn);
         }
-        out.set_timer(Timer::Silence, silence / SILENCE_CHECKS);
     }
 }

@@ -3,6 +3,7 @@
 //! A bug sits in every host of one kind. It may alter what a boot finds, what the role is told and
 //! what it then says; everything else is the role's own, so a bug is as large as its few lines.
 
+use courier::design::Design;
 use courier::disk::Disk;
 use courier::id::HostId;
 use courier::node::{Action, Event, Outbox, Role};
@@ -21,6 +22,7 @@ pub struct Bug<M = ()> {
     /// Whether a host of this kind has it.
     kind: fn(Part) -> bool,
     timing: fn(&mut Timing),
+    design: fn(&mut Design),
     disk: fn(&mut Disk),
     step: Step<M>,
 }
@@ -30,6 +32,7 @@ impl<M> Bug<M> {
         Self {
             kind: |_| false,
             timing: |_| {},
+            design: |_| {},
             disk: |_| {},
             step: |carrier, now, event| carrier.sound(now, event),
         }
@@ -48,6 +51,11 @@ impl<M> Bug<M> {
     /// In the times that they are configured with. The checkers keep to the plan's.
     pub const fn in_timing_of(kind: fn(Part) -> bool, timing: fn(&mut Timing)) -> Self {
         Self { kind, timing, ..Self::nowhere() }
+    }
+
+    /// In the design that they follow, while the others keep to the plan's.
+    pub const fn in_design_of(kind: fn(Part) -> bool, design: fn(&mut Design)) -> Self {
+        Self { kind, design, ..Self::nowhere() }
     }
 }
 
@@ -97,6 +105,7 @@ impl<M: Clone + Default> Crew for Planted<M> {
         }
         let (mut fleet, mut disk) = (self.fleet.clone(), disk.clone());
         (self.bug.timing)(Arc::make_mut(&mut fleet.timing));
+        (self.bug.design)(&mut fleet.design);
         (self.bug.disk)(&mut disk);
         let member = fleet.boot(host, &disk, boots);
         Carrier { member, bug: Some(self.bug.step), boots, memory }

@@ -24,7 +24,7 @@ pub fn a_device_acknowledges_what_it_has_not_stored() -> (Scenario, Bug) {
         network = { client-fsync = { median = "5s", p99 = "6s" } }
         fault   = [{ kind = "power-cut", target = "bob", at = "8500ms", lasts = "5s" }]
         step    = [{ at = "1s", from = "alice", to = "bob" }]
-        expect  = { reached = ["parked", "redelivered"] }
+        expect  = { reached = ["lease-renewed", "session-ended", "shown"] }
         "#,
     );
     let bug = Bug::in_steps_of(device, |device, now, event| {

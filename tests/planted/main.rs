@@ -8,6 +8,7 @@
 mod crew;
 mod devices;
 mod gateways;
+mod retries;
 mod stage;
 mod stores;
 mod watchers;
@@ -49,6 +50,9 @@ mutants! {
     watchers::presence_waits_no_longer_than_one_heartbeat, caught_by = Presence;
     watchers::presence_never_looks_who_has_fallen_silent, caught_by = Presence;
     stores::a_database_answers_before_its_disk_does, caught_by = PersistAck;
+    retries::a_database_takes_the_word_of_a_holder_that_was_overtaken, caught_by = Claim;
+    retries::a_device_reconnects_at_once, caught_by = RetryBudget;
+    retries::a_breaker_has_no_half_open_state, caught_by = RetryBudget;
     devices::a_device_never_sends_again_what_is_not_answered, caught_by = Liveness;
     stores::a_database_that_has_restarted_takes_no_message, caught_by = Liveness;
     devices::a_device_takes_no_answer_for_a_no, caught_by = Phantom;

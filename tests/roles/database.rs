@@ -6,7 +6,7 @@ use crate::script::{Script, golden};
 use courier::database::{Config, Database};
 use courier::design::Design;
 use courier::disk::Disk;
-use courier::limits::{BATCH_ENTRIES_MAX, BEHIND_AFTER, LEASE};
+use courier::limits::{BATCH_ENTRIES_MAX, BEHIND_AFTER, JOB_LIMIT, LEASE, RENEW_EVERY};
 use courier::node::Action;
 use courier::note::Note;
 use courier::wire::Wire;
@@ -55,6 +55,10 @@ fn release(lease: u64, seconds: u64) -> Wire {
     let (device, conversation) = (u(2), pair(1, 2));
     let retry_after = Duration::from_secs(seconds);
     Wire::Release { device, conversation, term: term(lease), retry_after, rejected: None }
+}
+
+fn renew(lease: u64) -> Wire {
+    Wire::Renew { device: u(2), conversation: pair(1, 2), term: term(lease) }
 }
 
 const CLAIM: Wire = Wire::Claim { most: 10 };
@@ -374,5 +378,48 @@ fn a_promoted_replica_begins_a_new_epoch() {
     t.receives(app(1), append(3)).synced();
     t.beat("a device that holds both of the old epoch is told what is void");
     t.receives(server(1), catch_up(3));
+    golden!(t);
+}
+
+#[test]
+fn a_lease_that_is_renewed_does_not_run_out() {
+    let mut t = holding(1);
+    for _ in 0..4 {
+        t.pass(RENEW_EVERY).receives(app(1), renew(1));
+    }
+    t.beat("beyond the first lease, and still the holder's").receives(WORKER, CLAIM);
+    t.pass(LEASE).receives(WORKER, CLAIM);
+    golden!(t);
+}
+
+#[test]
+fn a_job_that_takes_too_long_is_taken_back() {
+    let mut t = holding(2);
+    t.unseen(|t| {
+        for _ in 0..JOB_LIMIT.as_secs() / RENEW_EVERY.as_secs() - 1 {
+            t.pass(RENEW_EVERY).receives(app(1), renew(1));
+        }
+    });
+    t.beat("the limit counts from where the work last got anywhere");
+    t.receives(app(1), settle(1, 1)).synced();
+    t.unseen(|t| {
+        for _ in 0..JOB_LIMIT.as_secs() / RENEW_EVERY.as_secs() - 1 {
+            t.pass(RENEW_EVERY).receives(app(1), renew(1));
+        }
+    });
+    t.receives(app(1), renew(1));
+    t.pass(RENEW_EVERY).receives(app(1), renew(1));
+    t.beat("it is somebody else's now").receives(WORKER, CLAIM);
+    golden!(t);
+}
+
+#[test]
+fn of_two_workers_the_one_with_the_older_term_changes_nothing() {
+    let mut t = holding(2);
+    t.pass(LEASE).receives(WORKER, CLAIM);
+    t.beat("the first holder was only slow");
+    t.receives(app(1), renew(1)).receives(app(1), settle(1, 1)).receives(app(1), release(1, 9));
+    t.beat("the second one knows nothing of that").receives(WORKER, renew(2));
+    t.receives(WORKER, settle(2, 2)).synced();
     golden!(t);
 }

@@ -25,6 +25,8 @@ const DEPTH: usize = 8;
 enum Open {
     Locating,
     Offering(Session),
+    /// The gateway has written it.
+    Waiting(Session),
     Settling(Session),
 }
 
@@ -47,6 +49,8 @@ enum End {
     Settled,
     LeftToTheLease,
     Superseded,
+    /// The database said that the lease is gone.
+    LeaseLost,
 }
 
 fn tiny() -> Arc<Directory> {
@@ -105,6 +109,12 @@ impl World {
                     ] {
                         answer(*to, Wire::Offered { session, conversation, term, outcome });
                     }
+                    answer(*to, Wire::Taken { session, conversation, term });
+                }
+                Wire::Renew { device, conversation, term } => {
+                    for held in [true, false] {
+                        answer(*to, Wire::Renewed { device, conversation, term, held });
+                    }
                 }
                 Wire::Settle { device, conversation, term, .. } => {
                     for next in [Batch::default(), batch(2..=2)] {
@@ -161,6 +171,10 @@ impl World {
             *ends.entry(how).or_default() += 1;
         };
         for action in actions {
+            if let Action::Note(Note::LeaseLost { .. }) = action {
+                end(&mut self.attempt, End::LeaseLost);
+                self.ended += 1;
+            }
             let Action::Send { wire, .. } = action else { continue };
             match wire {
                 Wire::Locate { .. } => {
@@ -178,7 +192,8 @@ impl World {
                     self.attempt = Some((*term, Open::Offering(*session)));
                 }
                 Wire::Settle { term, .. } => {
-                    let Some((_, Open::Offering(session))) = self.attempt else {
+                    let Some((_, Open::Offering(session) | Open::Waiting(session))) = self.attempt
+                    else {
                         panic!("settled what was not being offered")
                     };
                     self.attempt = Some((*term, Open::Settling(session)));
@@ -191,6 +206,10 @@ impl World {
             }
         }
         match (event, self.attempt) {
+            (
+                Event::Received { wire: Wire::Taken { session, term, .. }, .. },
+                Some((t, Open::Offering(at))),
+            ) if *term == t && *session == at => self.attempt = Some((t, Open::Waiting(at))),
             (Event::Received { wire: Wire::Settled { term, next, .. }, .. }, Some((t, open)))
                 if *term == t && next.is_empty() && matches!(open, Open::Settling(_)) =>
             {
@@ -219,6 +238,9 @@ impl World {
             "an open attempt is bounded by a timer, and none is left: {event:?} -> {actions:?}"
         );
         assert_eq!(self.begun, self.ended + open, "an attempt ends exactly once: {event:?}");
+        let renewing = self.timers.iter().any(|timer| matches!(timer, Timer::Renew(..)));
+        let waiting = matches!(self.attempt, Some((_, Open::Waiting(_))));
+        assert_eq!(renewing, waiting, "a lease is renewed while a device is waited for: {event:?}");
     }
 }
 
@@ -243,13 +265,22 @@ impl Rules<'_> {
                 };
                 assert_eq!(*outcome, OfferOutcome::Acknowledged(*upto), "only the device's word");
                 assert_eq!(t, term, "under the term that it acknowledged");
-                assert_eq!(open, Some((*term, Open::Offering(*session))), "the current attempt");
+                let offered = [Open::Offering(*session), Open::Waiting(*session)];
+                let current = offered.map(|stage| Some((*term, stage)));
+                assert!(current.contains(&open), "the current attempt, not {open:?}");
             }
             Action::Send { wire: Wire::Release { term, .. }, .. } => {
                 let definite = match event {
                     Event::Received { wire: Wire::Located { session: None, .. }, .. }
                     | Event::Refused { wire: Wire::Locate { .. }, .. } => {
                         open.map(|(_, open)| open) == Some(Open::Locating)
+                    }
+                    // The gateway is being left alone.
+                    Event::Received { wire: Wire::Located { session: Some(_), .. }, .. } => {
+                        actions.iter().any(|action| {
+                            let why = Parking::BreakerOpen;
+                            matches!(action, Action::Note(Note::Parked { why: w, .. }) if *w == why)
+                        })
                     }
                     Event::Received {
                         wire:
@@ -265,7 +296,8 @@ impl Rules<'_> {
                         ..
                     }
                     | Event::Refused { wire: Wire::Offer { session, term: t, .. }, .. } => {
-                        t == term && open == Some((*term, Open::Offering(*session)))
+                        let offered = [Open::Offering(*session), Open::Waiting(*session)];
+                        t == term && offered.map(|stage| Some((*term, stage))).contains(&open)
                     }
                     _ => false,
                 };
@@ -291,7 +323,19 @@ impl Rules<'_> {
             }
             Action::Note(Note::Parked { why: Parking::NoAnswer, .. }) => {
                 assert!(matches!(event, Event::Fired(Timer::Attempt(..))));
-                assert_eq!(actions.len(), 1, "after silence, only the lease decides");
+                let says = |action: &Action| matches!(action, Action::Send { .. });
+                assert!(!actions.iter().any(says), "after silence, only the lease decides");
+            }
+            Action::Send { wire: Wire::Renew { term, .. }, .. } => {
+                assert!(matches!(event, Event::Fired(Timer::Renew(..))));
+                assert_eq!(open.map(|(term, _)| term), Some(*term), "the current lease");
+            }
+            Action::Note(Note::LeaseLost { term, .. }) => {
+                assert!(matches!(event, Event::Received {
+                    wire: Wire::Renewed { term: t, held: false, .. }, ..
+                } if t == term));
+                let says = |action: &Action| matches!(action, Action::Send { .. });
+                assert!(!actions.iter().any(says), "the row is somebody else's");
             }
             _ => {}
         }
@@ -329,7 +373,7 @@ fn whatever_the_order_of_answers_an_attempt_ends_once_and_for_a_reason() {
     println!("{states} states, {steps} steps, {ends:?}");
     assert!(states > 1_000, "explored only {states} states");
     assert!(steps > 10_000, "explored only {steps} steps");
-    for end in [End::Released, End::Settled, End::LeftToTheLease, End::Superseded] {
+    for end in [End::Released, End::Settled, End::LeftToTheLease, End::Superseded, End::LeaseLost] {
         assert!(ends.contains_key(&end), "no attempt was ever {end:?}");
     }
 }

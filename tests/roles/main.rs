@@ -20,6 +20,7 @@ mod monitor;
 mod presence;
 mod registry;
 mod router;
+mod waiting;
 mod worker;
 
 mod interleavings;

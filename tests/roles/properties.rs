@@ -7,6 +7,7 @@ mod inbox;
 mod pending;
 mod presence;
 mod registry;
+mod retry;
 mod sequence;
 
 use proptest::test_runner::{Config, RngSeed};

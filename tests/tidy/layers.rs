@@ -14,6 +14,7 @@ const VOCABULARY: &[&str] = &[
     "limits",
     "node",
     "note",
+    "retry",
     "time",
     "timing",
     "wire",

@@ -4,6 +4,7 @@
 //! else: no role, no world, no plan. Absence counts only once it can no longer be mended: what was
 //! not shown by the end of a run that had healed is lost, what was shown late is merely late.
 
+mod claim;
 mod dedupe;
 mod expiry;
 mod findings;
@@ -16,6 +17,7 @@ mod no_loss;
 mod persist_ack;
 mod phantom;
 mod presence;
+mod retry_budget;
 mod sequence;
 mod stale_bound;
 mod standing;
@@ -69,12 +71,16 @@ pub enum Invariant {
     Presence,
     /// I10: nothing is acknowledged before it is durable.
     PersistAck,
+    /// I11: one lease per row at a time; nothing is done under an older term.
+    Claim,
     /// I12: after the faults heal, everything drains within its bound.
     Liveness,
     /// I14: what is dropped is too old or too much, and is explained.
     Expiry,
     /// I16: a message is stored once; a resend is recognised only if its original is there.
     Dedupe,
+    /// I13: retries and reconnects multiply no load, come in no waves and never stop.
+    RetryBudget,
     /// I17: nothing is shown that was not sent, or whose send had definitely failed.
     Phantom,
 }
@@ -121,10 +127,12 @@ pub fn check(history: &History, bounds: &Bounds) -> Vec<Anomaly> {
     stale_bound::check(history, bounds, &mut anomalies);
     presence::check(history, bounds, &mut anomalies);
     persist_ack::check(history, &mut anomalies);
+    claim::check(history, &mut anomalies);
     liveness::check(history, bounds, &mut anomalies);
     gap::check(history, bounds, &mut anomalies);
     expiry::check(history, bounds, &mut anomalies);
     dedupe::check(history, &mut anomalies);
+    retry_budget::check(history, &mut anomalies);
     phantom::check(history, &mut anomalies);
     anomalies.sort_by_key(|anomaly| (anomaly.invariant, anomaly.at));
     anomalies

@@ -4,6 +4,9 @@
 //! stories owe nothing to most devices. All checkers judge every story: that exactly one of them
 //! objects is part of what is tested.
 
+mod claims;
+mod retries;
+
 use super::{Anomaly, Bounds, Invariant, check, drain};
 use crate::cast::{Cast, Numbers, Person};
 use crate::history::{Entry, Fact, History, Life, Phase};
@@ -262,8 +265,8 @@ fn judged(history: &History, timing: Timing) -> Vec<Anomaly> {
 }
 
 use Invariant::{
-    FreshRegistry, InOrder, Liveness, NoDuplicate, NoLoss, PersistAck, Phantom, Presence, Sequence,
-    StaleBound,
+    Claim, FreshRegistry, InOrder, Liveness, NoDuplicate, NoLoss, PersistAck, Phantom, Presence,
+    RetryBudget, Sequence, StaleBound,
 };
 
 #[test]

@@ -29,6 +29,9 @@ enum Op {
         holder: prop::sample::Index,
         seconds: u64,
     },
+    Renew {
+        holder: prop::sample::Index,
+    },
     /// The device's own word, about any place.
     Advance {
         seq: u64,
@@ -49,6 +52,7 @@ fn op() -> impl Strategy<Value = Op> {
             .prop_map(|(holder, short)| Op::Settle { holder, short }),
         2 => (any::<prop::sample::Index>(), 0..20u64)
             .prop_map(|(holder, seconds)| Op::Release { holder, seconds }),
+        2 => any::<prop::sample::Index>().prop_map(|holder| Op::Renew { holder }),
         1 => (1..20u64).prop_map(|seq| Op::Advance { seq }),
         1 => Just(Op::Wake),
         3 => (1..8u64).prop_map(|seconds| Op::Pass { seconds }),
@@ -140,7 +144,18 @@ impl Rows {
                     self.lease = None;
                 }
             }
-            Op::Settle { .. } | Op::Release { .. } => return,
+            Op::Renew { holder } if !self.granted.is_empty() => {
+                let term = holder.get(&self.granted).term;
+                t.receives(WORKER, Wire::Renew { device, conversation, term });
+                let held = t.sent(&Wire::Renewed { device, conversation, term, held: true });
+                let ends = t.now() + LEASE;
+                match self.took(term) {
+                    Some(lease) if held => lease.ends = ends,
+                    Some(_) => self.lease = None, // Taken back.
+                    None => assert!(!held, "an old term was renewed"),
+                }
+            }
+            Op::Settle { .. } | Op::Release { .. } | Op::Renew { .. } => return,
             Op::Advance { seq } => {
                 let upto = stamp(*seq);
                 t.receives(server(1), Wire::Advance { device, conversation, upto });
