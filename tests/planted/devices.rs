@@ -112,9 +112,9 @@ pub fn a_device_sends_the_next_message_before_the_last_is_answered() -> (Scenari
         fault  = [{ kind = "slow", from = "app-1", to = "db", by = "1s", at = "0s", lasts = "20s" }]
         step   = [
             { at = "1000ms", from = "alice", to = "bob" },
-            { at = "1050ms", from = "alice", to = "bob" },
-            { at = "1100ms", from = "alice", to = "bob" },
-            { at = "1150ms", from = "alice", to = "bob" },
+            { at = "1010ms", from = "alice", to = "bob" },
+            { at = "1020ms", from = "alice", to = "bob" },
+            { at = "1030ms", from = "alice", to = "bob" },
         ]
         expect = { reached = ["accepted", "shown"] }
         "#,
