@@ -127,7 +127,7 @@ impl Deliveries {
                     OfferOutcome::Acknowledged(upto) if awaited => {
                         self.attempts.get_mut(&key).expect("awaited").stage =
                             Stage::Settling(session);
-                        self.delivered += 1;
+                        self.delivered = self.delivered.saturating_add(1);
                         let (device, conversation) = key;
                         out.cancel_timer(Timer::Renew(device, conversation));
                         out.send(
