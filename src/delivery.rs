@@ -127,7 +127,7 @@ impl Deliveries {
                 self.breakers.answered(session, out);
                 match outcome {
                     OfferOutcome::Acknowledged(upto) if awaited => {
-                        self.delivered += 1;
+                        self.delivered = self.delivered.saturating_add(1);
                         self.settle(key, session, term, upto, out);
                     }
                     OfferOutcome::NotHere if awaited => {

@@ -18,8 +18,8 @@ impl Client {
     pub(super) fn prepare(&mut self, out: &mut Outbox) {
         self.epoch += 1;
         self.link = Link::Preparing;
-        out.note(Note::Connecting { attempt: self.attempt });
         self.append(Record::ConnectionEpoch(self.epoch), Durable::Epoch(self.epoch), out);
+        out.note(Note::Connecting { attempt: self.attempt });
     }
 
     pub(super) fn place(&mut self, out: &mut Outbox) {

@@ -1,6 +1,6 @@
 //! A gateway's connections: greeting a device, ending its session, finding the silent.
 //!
-//! It talks to devices and tells [`super::registration`]. It never decides where a device should be.
+//! It talks to devices and tells [`super::registration`]. It never decides where a device belongs.
 
 use super::{Gateway, SILENCE_CHECKS};
 use crate::design::DeadPeer;
