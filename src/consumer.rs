@@ -78,6 +78,11 @@ impl Consumer {
             displacing: BTreeMap::new(),
         }
     }
+
+    /// What the group calls this process.
+    pub fn member(&self) -> u64 {
+        self.config.entropy
+    }
 }
 
 impl Role for Consumer {
@@ -86,12 +91,12 @@ impl Role for Consumer {
             Event::Booted => self.join(out),
             Event::Fired(Timer::GroupHeartbeat) => self.beat(now.mono, out),
             Event::Received { wire: Wire::Assigned { member, generation, partitions }, .. } => {
-                if member == self.config.entropy {
+                if member == self.member() {
                     self.assigned(now.mono, generation, partitions, out);
                 }
             }
             Event::Received { wire: Wire::UnknownMember { member }, .. } => {
-                if member == self.config.entropy && self.generation.is_some() {
+                if member == self.member() && self.generation.is_some() {
                     self.drop_out();
                     self.join(out);
                 }
@@ -150,7 +155,7 @@ impl Role for Consumer {
 // The group.
 impl Consumer {
     fn join(&self, out: &mut Outbox) {
-        let member = self.config.entropy;
+        let member = self.member();
         out.send(self.config.directory.event_log, Wire::JoinGroup { member });
         out.set_timer(Timer::GroupHeartbeat, limits::RETRY_STORE);
     }
@@ -159,7 +164,7 @@ impl Consumer {
     fn beat(&mut self, now: Instant, out: &mut Outbox) {
         let Some(generation) = self.generation else { return self.join(out) };
         let event_log = self.config.directory.event_log;
-        let member = self.config.entropy;
+        let member = self.member();
         if now.since(self.answered) >= limits::SESSION_TIMEOUT {
             // The group has counted it out by now, or its coordinator is gone.
             self.drop_out();

@@ -2,12 +2,12 @@
 
 use crate::cast::*;
 use crate::script::{Script, golden};
-use courier::design::Design;
+use courier::design::{Design, Fencing};
 use courier::disk::Disk;
 use courier::id::{Incarnation, Session};
-use courier::limits::REGISTRY_FLUSH;
+use courier::limits::{REGISTRY_FLUSH, TAKEOVER_LIMIT};
 use courier::registry::{Config, Registry};
-use courier::wire::{SessionEvent, Wire};
+use courier::wire::{Displacement, SessionEvent, Wire};
 
 fn registry() -> Script<Registry> {
     Script::new(REGISTRY, Registry::boot(Config { design: Design::default() }, &Disk::default()))
@@ -43,6 +43,116 @@ fn a_newer_connection_replaces_the_row_and_displaces_the_older() {
     t.receives(CONSUMER, apply(&[opened(2, 3)]));
     locate(&mut t);
     t.beat("made durable once a second").pass(REGISTRY_FLUSH).synced();
+    golden!(t);
+}
+
+#[test]
+fn a_takeover_is_committed_when_the_losers_gateway_confirms() {
+    let mut t = rows();
+    t.receives(CONSUMER, apply(&[opened(1, 1)])).receives(CONSUMER, apply(&[opened(2, 3)]));
+    t.beat("pending: the newer one is routable, and an announcement says again who lost");
+    locate(&mut t);
+    t.receives(CONSUMER, apply(&[opened(2, 3)]));
+    let displacement = Displacement { loser: session(2, 1, 1), winner: 2 };
+    t.receives(CONSUMER, Wire::Displaced(displacement));
+    t.beat("confirmed twice, committed once").receives(CONSUMER, Wire::Displaced(displacement));
+    t.receives(CONSUMER, apply(&[closed(1, 1)]));
+    locate(&mut t);
+    golden!(t);
+}
+
+#[test]
+fn a_takeover_is_committed_by_a_close_a_sweep_or_the_limit() {
+    let mut t = rows();
+    let on = |user, epoch, on| SessionEvent::Opened(session(user, epoch, on));
+    t.unseen(|t| {
+        t.receives(CONSUMER, apply(&[on(2, 1, 1), on(3, 1, 2), on(4, 1, 1)]));
+        t.receives(CONSUMER, apply(&[on(2, 2, 3), on(3, 2, 3), on(4, 2, 3)]));
+    });
+    t.beat("its close came through the log").receives(CONSUMER, apply(&[closed(1, 1)]));
+    t.beat("its gateway is dead");
+    t.receives(CLEANER, Wire::Sweep { gateway: server(2), upto: Incarnation(1) });
+    t.beat("nobody ever says anything").pass(TAKEOVER_LIMIT);
+    golden!(t);
+}
+
+#[test]
+fn a_registry_that_has_restarted_says_so() {
+    let mut t = registry().without(&["Flush"]);
+    let ping = |t: &mut Script<Registry>| {
+        t.receives(server(1), Wire::Ping { nonce: 0 });
+    };
+    t.boots().beat("not durable yet");
+    ping(&mut t);
+    t.synced();
+    ping(&mut t);
+    t.receives(CONSUMER, apply(&[opened(1, 1)])).synced();
+    t.reboot(|disk| Registry::boot(Config { design: Design::default() }, disk)).synced();
+    ping(&mut t);
+    golden!(t);
+}
+
+fn fenced_by(fencing: Fencing) -> Script<Registry> {
+    let design = Design { fencing, ..Design::default() };
+    let registry = Registry::boot(Config { design }, &Disk::default());
+    Script::new(REGISTRY, registry).without(&["append", "Flush"])
+}
+
+/// The last connection to arrive has the row, and the close of an old one takes a newer one's.
+#[test]
+fn without_fencing_the_last_write_wins() {
+    let mut t = fenced_by(Fencing::None);
+    t.receives(CONSUMER, apply(&[opened(2, 3), opened(1, 1)]));
+    locate(&mut t);
+    t.receives(CONSUMER, apply(&[opened(2, 3), closed(1, 1)]));
+    locate(&mut t);
+    golden!(t);
+}
+
+/// The name of a server says nothing about its connections, nor about its processes.
+#[test]
+fn fenced_by_server_a_close_takes_any_row_of_that_server() {
+    let mut t = fenced_by(Fencing::ServerId);
+    t.receives(CONSUMER, apply(&[opened(1, 1), opened(2, 3)]));
+    t.beat("another server's row stays").receives(CONSUMER, apply(&[closed(1, 1)]));
+    t.beat("it comes back to the same server; its old connection is closed late");
+    t.receives(CONSUMER, apply(&[opened(3, 1), closed(1, 1)]));
+    locate(&mut t);
+    t.beat("a swept name is as good as new");
+    t.receives(server(1), Wire::Sweep { gateway: server(1), upto: Incarnation(1) });
+    t.receives(CONSUMER, apply(&[opened(4, 1)]));
+    golden!(t);
+}
+
+#[test]
+fn a_row_that_its_gateway_writes_itself() {
+    let mut t = rows();
+    t.receives(server(1), Wire::Register { event: opened(1, 1) });
+    t.receives(server(3), Wire::Register { event: opened(2, 3) });
+    let lost = Displacement { loser: session(2, 1, 1), winner: 2 };
+    t.receives(server(1), Wire::Displaced(lost));
+    t.beat("too late to get it").receives(server(1), Wire::Register { event: opened(1, 1) });
+    t.receives(CLEANER, Wire::Sweep { gateway: server(3), upto: Incarnation(1) });
+    t.receives(server(3), Wire::Register { event: opened(3, 3) });
+    golden!(t);
+}
+
+#[test]
+fn rows_that_are_deleted_by_server_or_by_user() {
+    let mut t = rows();
+    let next = Session { incarnation: Incarnation(2), ..session(4, 1, 3) };
+    t.unseen(|t| {
+        let events = [opened(1, 3), SessionEvent::Opened(session(3, 1, 1))];
+        t.receives(CONSUMER, apply(&events));
+        t.receives(CONSUMER, apply(&[SessionEvent::Opened(next)]));
+    });
+    let (gateway, incarnation) = (server(3), Incarnation(1));
+    t.receives(CLEANER, Wire::ListUsers { gateway });
+    t.receives(CONSUMER, apply(&[opened(2, 1)]));
+    let users = vec![u(2).user];
+    t.receives(CLEANER, Wire::DeleteUsers { gateway, incarnation, users });
+    t.beat("its next process has rows already")
+        .receives(CLEANER, Wire::DeleteByServer { gateway, incarnation });
     golden!(t);
 }
 
@@ -149,7 +259,7 @@ fn a_crash_loses_the_last_second_and_announcing_brings_it_back() {
 
 #[test]
 fn removals_and_sweeps_survive_a_crash() {
-    let mut t = registry().without(&["append", "RowWritten", "Flush"]);
+    let mut t = registry().without(&["append", "RowWritten", "RowRestored", "Flush"]);
     t.receives(CONSUMER, apply(&[opened(1, 1), closed(1, 1)]));
     t.receives(CLEANER, Wire::Sweep { gateway: server(3), upto: Incarnation(1) });
     t.pass(REGISTRY_FLUSH).synced();
