@@ -362,16 +362,23 @@ fn registry_is_in(boot: u32) -> Wire {
     Wire::Pong { nonce: 0, incarnation: Incarnation(boot), connections: 0 }
 }
 
-/// Acknowledges what is on its way and says which sessions are in it.
-fn acknowledged(t: &mut Script<Gateway>, since: usize) -> Vec<Session> {
-    let mut announced = Vec::new();
-    for action in &t.done.clone()[since..] {
-        if let Action::Send { wire: Wire::Publish { batch, events }, .. } = action {
-            announced.extend(events.iter().map(|event| event.session()));
-            t.receives(EVENT_LOG, Wire::Published { batch: *batch });
-        }
+fn published(actions: &[Action]) -> impl Iterator<Item = (BatchId, &Vec<SessionEvent>)> {
+    actions.iter().filter_map(|action| match action {
+        Action::Send { wire: Wire::Publish { batch, events }, .. } => Some((*batch, events)),
+        _ => None,
+    })
+}
+
+/// The log acknowledges what was published last; its answers to earlier batches change nothing.
+fn answer_publishes(t: &mut Script<Gateway>) {
+    let last = published(&t.done).last().map(|(batch, _)| batch);
+    if let Some(batch) = last {
+        t.receives(EVENT_LOG, Wire::Published { batch });
     }
-    announced
+}
+
+fn announced(actions: &[Action]) -> Vec<Session> {
+    published(actions).flat_map(|(_, events)| events).map(|event| event.session()).collect()
 }
 
 #[test]
@@ -379,22 +386,22 @@ fn when_the_registry_has_restarted_all_sessions_are_announced_within_half_a_minu
     let users: Vec<u32> = (1..=9).collect();
     let mut t = with(&users);
     t.receives(REGISTRY, registry_is_in(1));
-    let mut since = t.done.len();
-    let mut announced = Vec::new();
+    let begun = t.done.len();
     t.unseen(|t| {
-        t.pass(REGISTRY_CHECK).receives(REGISTRY, registry_is_in(2));
+        t.pass(REGISTRY_CHECK);
+        answer_publishes(t);
+        t.receives(REGISTRY, registry_is_in(2));
+        t.receives(REGISTRY, registry_is_in(2));
+        assert_eq!(t.last, [], "told of the same boot again");
         for _ in 0..REANNOUNCE_PERIOD.as_secs() {
             t.pass(Duration::from_secs(1));
-            let before = t.done.len();
-            announced.extend(acknowledged(t, since));
-            since = before;
+            answer_publishes(t);
         }
     });
+    let mut announced = announced(&t.done[begun..]);
     announced.sort_unstable();
     announced.dedup();
     assert_eq!(announced.len(), users.len(), "{announced:?}");
-    t.beat("and once is enough").receives(REGISTRY, registry_is_in(2));
-    assert!(t.last.is_empty(), "{:?}", t.last);
 }
 
 #[test]
