@@ -1,9 +1,10 @@
 //! The cleaner: removes the registry rows of a gateway that has been dead for long enough.
 //!
-//! Told by monitors what they see, it acts when at least two of them have seen the gateway silent
-//! for `clean_after`, on the latest incarnation that any of them has met. It removes the rows of that incarnation and no others,
-//! and tells the gateway, should it come back, that it was held for dead: a paused server would
-//! otherwise keep connections that nobody can reach. It never looks at a device.
+//! Told by monitors what they see, it acts when at least two of them have seen a gateway silent for
+//! `clean_after`: on the latest incarnation that any of them has met. It removes the rows of that
+//! incarnation and no others, and tells the gateway, should it come back, that it was held for
+//! dead: a paused server would otherwise keep connections that nobody can reach. It never looks at
+//! a device.
 
 mod textbook;
 

@@ -1,11 +1,11 @@
 //! A registry consumer: one member of the group that carries session events from the log into the
 //! registry, at its own rate.
 //!
-//! The log gives each member its partitions, for one generation. The member reads them, applies each
-//! batch at the registry, tells the database what changed, has displaced connections closed, and
-//! commits only after applying. Applying is by epoch, so a batch that is read twice, or applied late
-//! by a member that was paused and has lost its partitions meanwhile, changes nothing; its commit is
-//! refused. A consumer never judges an event, and keeps no position of its own.
+//! The log gives each member its partitions, for one generation. The member reads them, applies
+//! each batch at the registry, tells the database what changed, has displaced connections closed,
+//! and commits only after applying. Applying is by epoch, so a batch that is read twice, or applied
+//! late by a member that was paused and has lost its partitions meanwhile, changes nothing; its
+//! commit is refused. A consumer never judges an event, and keeps no position of its own.
 
 use crate::design::Design;
 use crate::directory::Directory;

@@ -1,11 +1,11 @@
 //! The event log: an ordered, durable log per partition, and how far its consumer group has come.
 //!
-//! The specification of what a Kafka adapter must do (`acks=all`, one consumer group, of which it is
-//! the coordinator). Asked by gateways, which append session events, and by the consumers, which
+//! The specification of what a Kafka adapter must do (`acks=all`, one consumer group, of which it
+//! is the coordinator). Asked by gateways, which append session events, and by the consumers, which
 //! read and commit the partitions that are theirs in this generation: a member of an older one is
 //! answered that it is fenced, and gets no entry and moves no offset. A user's events share a
-//! partition, so they keep the order in which they arrived; that this is not the order in which they
-//! happened is the readers' business, not the log's.
+//! partition, so they keep the order in which they arrived; that this is not the order in which
+//! they happened is the readers' business, not the log's.
 
 mod group;
 
@@ -163,9 +163,9 @@ impl EventLog {
         }
     }
 
-    /// Moves a partition's offset, if it is still this member's to move. A zombie that wakes up after
-    /// its partitions have gone to others may have applied its batch at the registry once more,
-    /// which changes nothing there; it does not move the group.
+    /// Moves a partition's offset, if it is still this member's to move. A zombie that wakes up
+    /// after its partitions have gone to others may have applied its batch at the registry once
+    /// more, which changes nothing there; it does not move the group.
     fn commit(
         &mut self,
         from: HostId,

@@ -211,8 +211,8 @@ pub enum Note {
         generation: u32,
         current: u32,
     },
-    /// This incarnation has been silent long enough: two observers agree. (Where the design asks one
-    /// observer only: it said so.)
+    /// This incarnation has been silent long enough: two observers agree. (Where the design asks
+    /// one observer only: it said so.)
     DeclaredDead {
         gateway: HostId,
         incarnation: Incarnation,

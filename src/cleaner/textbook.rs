@@ -1,11 +1,11 @@
 //! The cleaner of the textbook: a job that is scheduled when one observer misses a gateway.
 //!
 //! "About 45 seconds after the death a cleaner removes its stale entries": the job runs when its
-//! time has come, whether the gateway is back by then or not, and the gateway is not told. By server
-//! name it deletes every row with that name, also those that devices have got since from the
-//! gateway's next process. By user it deletes the keys of those who were on the gateway when it died
-//! as the registry then believed, wherever they are now: the blind delete after a reconnect's upsert
-//! that presence services have shipped. The sound cleaner is beside it, in [`super`].
+//! time has come, whether the gateway is back by then or not, and the gateway is not told. By
+//! server name it deletes every row with that name, also those that devices have got since from the
+//! gateway's next process. By user it deletes the keys of those who were on the gateway when it
+//! died, as the registry then believed, wherever they are now: the blind delete after a reconnect's
+//! upsert, as in interval/server #27. The sound cleaner is beside it, in [`super`].
 
 use super::Cleaner;
 use crate::design;

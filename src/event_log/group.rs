@@ -1,9 +1,9 @@
 //! The consumer group, as its coordinator keeps it: who is in it, and who owns which partition.
 //!
-//! A rebalance counts a new generation and gives every partition to one member. It counts when it is
-//! durable, so that a generation never comes back and what was asked under an older one stays
-//! refused. Members are not on disk: a log that restarts begins an empty group, and its members join
-//! again. The coordinator decides nothing about what members do with their partitions.
+//! A rebalance counts a new generation and gives every partition to one member. It counts when it
+//! is durable, so that a generation never comes back and what was asked under an older one stays
+//! refused. Members are not on disk: a log that restarts begins an empty group, and its members
+//! join again. The coordinator decides nothing about what members do with their partitions.
 
 use crate::id::HostId;
 use crate::limits;

@@ -1,7 +1,8 @@
 //! A gateway's word about its sessions: what it publishes, announces again and reports.
 //!
 //! It talks to the event log, presence and the database. It asks the registry whether it has
-//! restarted, and never writes it; unless the design says that gateways write their rows themselves.
+//! restarted, and never writes it; unless the design says that gateways write their rows
+//! themselves.
 
 use super::Gateway;
 use crate::design::Registration;

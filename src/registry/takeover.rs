@@ -10,8 +10,8 @@
 //! greater epoch that it has left the older connection: what is offered there can only wait for a
 //! lease to run out, and "nowhere" would park messages for a device that is listening. So no
 //! message is lost or waits because of a takeover, and there is one routable connection throughout.
-//! What waits for the commit is the memory of the loser, so that it is told until it is closed; what
-//! it still says is fenced by its epoch, before the commit and after.
+//! What waits for the commit is the memory of the loser, so that it is told until it is closed;
+//! what it still says is fenced by its epoch, before the commit and after.
 //!
 //! Takeovers are not on disk: a registry that restarts has forgotten whom it was displacing. The
 //! consumer still tells them, and an announcement of the loser is fenced and displaced again.

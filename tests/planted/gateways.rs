@@ -114,7 +114,8 @@ pub fn a_gateway_publishes_what_happens_and_never_an_opening() -> (Scenario, Bug
 }
 
 /// emqx 7e2ca9e287: the kick of a stuck old session timed out, that was logged, and two sessions
-/// lived on. Here Carol's phone comes back on the emptier server, and the other one does not listen.
+/// lived on. Here Carol's phone comes back on the emptier server, and the other one does not
+/// listen.
 pub fn a_gateway_is_deaf_to_displacements() -> (Scenario, Bug) {
     let scene = scene(
         "120s",

@@ -1,17 +1,18 @@
 //! I7, one-owner: a device has one routable connection, and who is connected has it.
 //!
-//! Three things are owed. A session that lost its row to a newer one of the same device (or came too
-//! late to get it) is closed: its gateway is told until it confirms, and closes a silent connection
-//! in any case. A device that is connected is routable: the registry's row names its session. And a
-//! gateway that nothing has happened to is not declared dead.
+//! Three things are owed. A session that lost its row to a newer one of the same device (or came
+//! too late to get it) is closed: its gateway is told until it confirms, and closes a silent
+//! connection in any case. A device that is connected is routable: the registry's row names its
+//! session. And a gateway that nothing has happened to is not declared dead.
 //!
-//! All three are held only against a fleet that is left alone. A lost row is told to one gateway by
-//! one consumer within seconds, so that bound does not count if registry, consumers or gateway were
-//! disturbed at any time in it; then the gateway's own limit for silence does, in one piece without a
-//! disturbance of the gateway. A connected device must be routable after [`limits::ROUTABLE_WITHIN`]
-//! and the consumers' lag, in one piece in which device, gateway, log and registry were undisturbed,
-//! some consumer was, and none of them came, went, was paused or under a fault: one that is plainly
-//! down has been replaced within the bound. What the run's end cuts short is not judged.
+//! All three are held only against a fleet that is left alone. A loser's gateway is told by one
+//! consumer within seconds, so that bound does not count if registry, consumers or gateway were
+//! disturbed at any time in it; then the gateway's own limit for silence does, in one piece without
+//! a disturbance of the gateway. A connected device must be routable after
+//! [`limits::ROUTABLE_WITHIN`] and the consumers' lag, in one piece in which device, gateway, log
+//! and registry were undisturbed, some consumer was, and none of them came, went, was paused or
+//! under a fault: one that is plainly down has been replaced within the bound. What the run's end
+//! cuts short is not judged.
 //!
 //! Rows are replayed from the registry's notes. When it crashes its rows are gone, until the next
 //! boot notes which it has found: a row that was lost with the last second must come back.
@@ -291,7 +292,8 @@ impl Judge<'_> {
             let excused = Spans::union([&self.way, &device, &gateway]);
             let Some(late) = excused.clear_for(from, to, self.routable) else { continue };
             let what = format!(
-                "{} was connected and had no row since {}, and still had none at {}; the bound is {}",
+                "{} was connected and had no row since {}, and still had none at {}; \
+                 the bound is {}",
                 self.words.session(session),
                 self.words.time(from),
                 self.words.time(late),
