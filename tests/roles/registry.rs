@@ -6,6 +6,8 @@ use courier::design::{Design, Fencing};
 use courier::disk::Disk;
 use courier::id::{Incarnation, Session};
 use courier::limits::{REGISTRY_FLUSH, TAKEOVER_LIMIT};
+use courier::node::Action;
+use courier::note::Note;
 use courier::registry::{Config, Registry};
 use courier::wire::{Displacement, SessionEvent, Wire};
 
@@ -267,4 +269,64 @@ fn removals_and_sweeps_survive_a_crash() {
     t.receives(CONSUMER, apply(&[opened(1, 1)])).receives(CONSUMER, apply(&[opened(2, 3)]));
     locate(&mut t);
     golden!(t);
+}
+
+/// What can happen around one takeover, each once, in any order.
+const AROUND_A_TAKEOVER: usize = 6;
+
+fn happens(t: &mut Script<Registry>, what: usize) {
+    let lost = Displacement { loser: session(2, 1, 1), winner: 2 };
+    match what {
+        0 => t.receives(CONSUMER, apply(&[opened(1, 1)])),
+        1 => t.receives(CONSUMER, apply(&[opened(2, 3)])),
+        2 => t.receives(CONSUMER, apply(&[closed(1, 1)])),
+        3 => t.receives(CONSUMER, Wire::Displaced(lost)),
+        4 => t.receives(CLEANER, Wire::Sweep { gateway: server(1), upto: Incarnation(1) }),
+        _ => t.pass(TAKEOVER_LIMIT),
+    };
+}
+
+fn orders(rest: &[usize]) -> Vec<Vec<usize>> {
+    let Some((first, others)) = rest.split_first() else { return vec![vec![]] };
+    let shorter = orders(others);
+    let insert = |order: &Vec<usize>, at: usize| {
+        let mut order = order.clone();
+        order.insert(at, *first);
+        order
+    };
+    shorter.iter().flat_map(|order| (0..=order.len()).map(move |at| insert(order, at))).collect()
+}
+
+#[test]
+fn whatever_the_order_around_a_takeover_the_newer_connection_is_routable_and_it_ends_once() {
+    let orders = orders(&(0..AROUND_A_TAKEOVER).collect::<Vec<_>>());
+    assert_eq!(orders.len(), 720);
+    let (mut with, mut without) = (0, 0);
+    for order in orders {
+        let mut t = rows().untold();
+        let mut newer_is_there = false;
+        for what in &order {
+            happens(&mut t, *what);
+            newer_is_there |= *what == 1;
+            locate(&mut t);
+            let routable = |epoch, on| Wire::Located {
+                device: u(2),
+                conversation: pair(1, 2),
+                session: Some(session(2, epoch, on)),
+            };
+            assert_eq!(t.sent(&routable(2, 3)), newer_is_there, "{order:?} at {what}");
+            assert!(!(newer_is_there && t.sent(&routable(1, 1))), "{order:?} at {what}");
+        }
+        t.pass(TAKEOVER_LIMIT);
+        let noted = |which: fn(&Note) -> bool| {
+            let notes = t.done.iter();
+            notes.filter(|action| matches!(action, Action::Note(note) if which(note))).count()
+        };
+        let begun = noted(|note| matches!(note, Note::TakeoverBegun { .. }));
+        let committed = noted(|note| matches!(note, Note::TakeoverCommitted { .. }));
+        assert_eq!(begun, committed, "{order:?}");
+        assert!(begun <= 1, "{order:?}");
+        *(if begun == 1 { &mut with } else { &mut without }) += 1;
+    }
+    assert!(with > 0 && without > 0, "{with} orders with a takeover, {without} without");
 }
