@@ -1,11 +1,14 @@
 //! The cleaner: removes the registry rows of a gateway that has been dead for long enough.
 //!
-//! Told by monitors what they see, it acts when at least two of them have seen the same
-//! incarnation silent for `clean_after`. It removes the rows of that incarnation and no others,
-//! and tells the gateway, should it come back, that it was held for dead: a paused server would
-//! otherwise keep connections that nobody can reach. It never looks at a device.
+//! Told by monitors what they see, it acts when at least two of them have seen a gateway silent for
+//! `clean_after`: on the latest incarnation that any of them has met. It removes the rows of that
+//! incarnation and no others, and tells the gateway, should it come back, that it was held for
+//! dead: a paused server would otherwise keep connections that nobody can reach. It never looks at
+//! a device.
 
-use crate::design::Design;
+mod textbook;
+
+use crate::design::{self, Design};
 use crate::directory::Directory;
 use crate::id::{HostId, Incarnation};
 use crate::limits;
@@ -17,6 +20,7 @@ use crate::wire::Wire;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
+use textbook::Job;
 
 /// What a cleaner is told at boot.
 #[derive(Clone, Debug)]
@@ -49,13 +53,21 @@ pub struct Cleaner {
     config: Config,
     suspicions: BTreeMap<(HostId, HostId), Suspicion>,
     verdicts: BTreeMap<HostId, Verdict>,
+    /// What the textbook's cleaner has to do; the sound one judges.
+    jobs: BTreeMap<HostId, Job>,
     /// A look is due. With nobody suspected and nobody buried there is nothing to look at.
     looking: bool,
 }
 
 impl Cleaner {
     pub fn boot(config: Config) -> Self {
-        Self { config, suspicions: BTreeMap::new(), verdicts: BTreeMap::new(), looking: false }
+        Self {
+            config,
+            suspicions: BTreeMap::new(),
+            verdicts: BTreeMap::new(),
+            jobs: BTreeMap::new(),
+            looking: false,
+        }
     }
 }
 
@@ -64,9 +76,24 @@ impl Role for Cleaner {
         match event {
             Event::Booted => {}
             Event::Received { from, wire: Wire::Suspect { gateway, incarnation, silent_for } } => {
-                let suspicion = Suspicion { said_at: now.mono, incarnation, silent_for };
-                self.suspicions.insert((gateway, from), suspicion);
+                if self.is_sound() {
+                    let suspicion = Suspicion { said_at: now.mono, incarnation, silent_for };
+                    self.suspicions.insert((gateway, from), suspicion);
+                } else {
+                    self.schedule(now.mono, gateway, incarnation, silent_for, out);
+                }
                 self.look_later(out);
+            }
+            Event::Fired(Timer::Judge) if !self.is_sound() => {
+                self.looking = false;
+                self.carry_out(now.mono, out);
+                self.look_later(out);
+            }
+            Event::Received { wire: Wire::UsersOn { gateway, users }, .. } => {
+                self.users_on(gateway, users)
+            }
+            Event::Received { wire: Wire::Swept { gateway, rows, .. }, .. } if !self.is_sound() => {
+                self.carried_out(gateway, rows, out)
             }
             Event::Fired(Timer::Judge) => {
                 self.looking = false;
@@ -98,8 +125,16 @@ impl Role for Cleaner {
 }
 
 impl Cleaner {
+    /// Whether it judges, or carries out a job at its time.
+    fn is_sound(&self) -> bool {
+        match self.config.design.cleaner {
+            design::Cleaner::CompareAndDelete => true,
+            design::Cleaner::ByServerName | design::Cleaner::ByUser => false,
+        }
+    }
+
     fn look_later(&mut self, out: &mut Outbox) {
-        let something = !self.suspicions.is_empty() || !self.verdicts.is_empty();
+        let something = !self.suspicions.is_empty() || !self.verdicts.is_empty() || self.has_jobs();
         if something && !std::mem::replace(&mut self.looking, true) {
             out.set_timer(Timer::Judge, self.config.timing.probe);
         }
@@ -111,9 +146,10 @@ impl Cleaner {
         let suspicions: Vec<Suspicion> =
             self.suspicions.range(observers).map(|(_, suspicion)| *suspicion).collect();
         let suspected = suspicions.iter().map(|s| s.incarnation).max();
+        // An observer that never met this incarnation (it was down meanwhile) has seen all the same
+        // that nobody answers at the address.
         let agreed = suspicions
             .iter()
-            .filter(|s| Some(s.incarnation) == suspected)
             .filter(|s| s.silent_for + now.since(s.said_at) >= clean_after)
             .count();
         let judged = self.verdicts.get(&gateway).map(|verdict| verdict.incarnation);

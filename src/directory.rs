@@ -15,7 +15,8 @@ pub struct Directory {
     pub balancer: HostId,
     pub registry: HostId,
     pub event_log: HostId,
-    pub consumer: HostId,
+    /// The members of the group that carries session events into the registry.
+    pub consumers: Vec<HostId>,
     pub database: HostId,
     pub presence: HostId,
     pub cleaner: HostId,

@@ -26,7 +26,8 @@ pub struct Disk {
 /// One durable record. Each role writes only its own kinds.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
 pub enum Record {
-    /// Gateway, database: this process has booted; the number of boots so far is its incarnation.
+    /// Gateway, database, registry: this process has booted; the number of boots so far is its
+    /// incarnation.
     Booted(Incarnation),
 
     /// Client: the epoch of the connection it is about to open.
@@ -63,6 +64,8 @@ pub enum Record {
     Logged { partition: u32, event: SessionEvent },
     /// Event log: a consumer group has applied everything before `next`.
     Committed { partition: u32, next: u64 },
+    /// Event log: the consumer group has been rebalanced so often.
+    Generation(u32),
 
     /// Registry: a row, written.
     Row(Session),
@@ -72,4 +75,7 @@ pub enum Record {
     Counted { conversation: ConversationId, number: u64 },
     /// Registry: an incarnation of a gateway that may never own a row again.
     Swept { gateway: HostId, incarnation: Incarnation },
+
+    /// Monitor: this incarnation of a gateway has answered.
+    Sighted { gateway: HostId, incarnation: Incarnation },
 }

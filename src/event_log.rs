@@ -1,17 +1,22 @@
 //! The event log: an ordered, durable log per partition, and how far its consumer group has come.
 //!
-//! The specification of what a Kafka adapter must do (`acks=all`, one consumer group). Asked by
-//! gateways, which append session events, and by the consumer, which reads and commits. A user's
-//! events share a partition, so they keep the order in which they arrived; that this is not the
-//! order in which they happened is the readers' business, not the log's.
+//! The specification of what a Kafka adapter must do (`acks=all`, one consumer group, of which it
+//! is the coordinator). Asked by gateways, which append session events, and by the consumers, which
+//! read and commit the partitions that are theirs in this generation: a member of an older one is
+//! answered that it is fenced, and gets no entry and moves no offset. A user's events share a
+//! partition, so they keep the order in which they arrived; that this is not the order in which
+//! they happened is the readers' business, not the log's.
+
+mod group;
 
 use crate::disk::{Disk, Record};
 use crate::id::{BatchId, HostId};
 use crate::limits;
-use crate::node::{Event, Outbox, Role};
+use crate::node::{Event, Outbox, Role, Timer};
 use crate::note::Note;
 use crate::time::Now;
 use crate::wire::{SessionEvent, Wire};
+use group::Group;
 use std::collections::{BTreeSet, VecDeque};
 
 #[derive(Clone, Debug, Default)]
@@ -25,10 +30,12 @@ struct Partition {
     waiting: Option<Waiting>,
 }
 
-/// A poll that is held. A later one takes its place: its asker has given the earlier one up.
+/// A poll that is held. A later one takes its place: its asker has given the earlier one up. It is
+/// forgotten with its generation: what comes then is for the partition's next owner.
 #[derive(Clone, Copy, Debug)]
 struct Waiting {
     who: HostId,
+    generation: u32,
     from: u64,
     most: u32,
 }
@@ -38,12 +45,16 @@ struct Waiting {
 enum Durable {
     Logged { partition: u32 },
     Published { to: HostId, batch: BatchId },
-    Committed { to: HostId, partition: u32, next: u64 },
+    Committed { to: HostId, generation: u32, partition: u32, next: u64 },
+    Rebalanced { generation: u32 },
 }
 
 #[derive(Clone, Debug)]
 pub struct EventLog {
     partitions: Vec<Partition>,
+    group: Group,
+    /// Somebody is looking for silent members.
+    watching: bool,
     /// Records appended in this boot.
     appended: u64,
     syncing: bool,
@@ -54,6 +65,7 @@ pub struct EventLog {
 impl EventLog {
     pub fn boot(disk: &Disk) -> Self {
         let mut partitions = vec![Partition::default(); limits::LOG_PARTITIONS as usize];
+        let mut generation = 0;
         for record in &disk.records {
             match record {
                 Record::Logged { partition, event } => {
@@ -64,16 +76,18 @@ impl EventLog {
                 Record::Committed { partition, next } => {
                     partitions[*partition as usize].committed = *next;
                 }
+                Record::Generation(number) => generation = *number,
                 other => unreachable!("not the event log's record: {other:?}"),
             }
         }
+        let (group, watching) = (Group::after(generation), false);
         let (appended, syncing, awaiting) = (0, false, VecDeque::new());
-        Self { partitions, appended, syncing, awaiting, torn: disk.torn }
+        Self { partitions, group, watching, appended, syncing, awaiting, torn: disk.torn }
     }
 }
 
 impl Role for EventLog {
-    fn step(&mut self, _now: Now, event: Event, out: &mut Outbox) {
+    fn step(&mut self, now: Now, event: Event, out: &mut Outbox) {
         match event {
             Event::Booted if self.torn => out.note(Note::TornRecord),
             Event::Booted => {}
@@ -89,22 +103,50 @@ impl Role for EventLog {
                 self.awaiting.push_back((self.appended, Durable::Published { to: from, batch }));
                 self.sync(out);
             }
-            Event::Received { from, wire: Wire::Poll { partition, from: offset, most } } => {
+            Event::Received {
+                from,
+                wire: Wire::Poll { generation, partition, from: offset, most },
+            } => {
+                if !self.group.may(from, generation, partition) {
+                    out.send(from, Wire::Fenced { generation, partition });
+                    return;
+                }
                 let held = &mut self.partitions[partition as usize];
                 let first = offset.unwrap_or(held.committed);
-                held.waiting = Some(Waiting { who: from, from: first, most });
+                held.waiting = Some(Waiting { who: from, generation, from: first, most });
                 self.answer(partition, out);
             }
-            Event::Received { from, wire: Wire::Commit { partition, next } } => {
-                let committed = &mut self.partitions[partition as usize].committed;
-                // A repeated or delayed commit never takes the group back.
-                *committed = (*committed).max(next);
-                let next = *committed;
-                out.append(Record::Committed { partition, next });
-                self.appended += 1;
-                let durable = Durable::Committed { to: from, partition, next };
-                self.awaiting.push_back((self.appended, durable));
-                self.sync(out);
+            Event::Received { from, wire: Wire::Commit { generation, partition, next } } => {
+                self.commit(from, generation, partition, next, out);
+            }
+
+            // The group.
+            Event::Received { from, wire: Wire::JoinGroup { member } } => {
+                if self.group.join(now.mono, from, member) {
+                    self.rebalance(out);
+                    self.watch(out);
+                } else {
+                    self.assign(from, member, out);
+                }
+            }
+            Event::Received { from, wire: Wire::GroupHeartbeat { member, generation: _ } } => {
+                if self.group.heard(now.mono, from, member) {
+                    self.assign(from, member, out);
+                } else {
+                    out.send(from, Wire::UnknownMember { member });
+                }
+            }
+            Event::Received { from, wire: Wire::LeaveGroup { member } } => {
+                if self.group.leave(from, member) {
+                    self.rebalance(out);
+                }
+            }
+            Event::Fired(Timer::GroupSession) => {
+                self.watching = false;
+                if self.group.expire(now.mono) {
+                    self.rebalance(out);
+                }
+                self.watch(out);
             }
             Event::Synced { records } => self.synced(records, out),
             Event::Refused { .. } => {} // Whoever asked has died; it asks again.
@@ -121,15 +163,43 @@ impl EventLog {
         }
     }
 
+    /// Moves a partition's offset, if it is still this member's to move. A zombie that wakes up
+    /// after its partitions have gone to others may have applied its batch at the registry once
+    /// more, which changes nothing there; it does not move the group.
+    fn commit(
+        &mut self,
+        from: HostId,
+        generation: u32,
+        partition: u32,
+        next: u64,
+        out: &mut Outbox,
+    ) {
+        if !self.group.may(from, generation, partition) {
+            let current = self.group.generation();
+            out.note(Note::CommitFenced { member: from, partition, generation, current });
+            out.send(from, Wire::Fenced { generation, partition });
+            return;
+        }
+        let committed = &mut self.partitions[partition as usize].committed;
+        // A repeated or delayed commit never takes the group back.
+        *committed = (*committed).max(next);
+        let next = *committed;
+        out.append(Record::Committed { partition, next });
+        self.appended += 1;
+        let durable = Durable::Committed { to: from, generation, partition, next };
+        self.awaiting.push_back((self.appended, durable));
+        self.sync(out);
+    }
+
     /// Answers the poll that is held, if there is something for it.
     fn answer(&mut self, partition: u32, out: &mut Outbox) {
         let Partition { events, durable, waiting, .. } = &mut self.partitions[partition as usize];
-        let Some(Waiting { who, from, most }) = *waiting else { return };
+        let Some(Waiting { who, generation, from, most }) = *waiting else { return };
         if from < *durable {
             let end = (from + u64::from(most)).min(*durable);
             let events = events[from as usize..end as usize].to_vec();
             *waiting = None;
-            out.send(who, Wire::Polled { partition, from, events, end: *durable });
+            out.send(who, Wire::Polled { generation, partition, from, events, end: *durable });
         }
     }
 
@@ -143,15 +213,52 @@ impl EventLog {
                     grown.insert(partition);
                 }
                 Durable::Published { to, batch } => out.send(to, Wire::Published { batch }),
-                Durable::Committed { to, partition, next } => {
-                    out.send(to, Wire::Committed { partition, next })
+                Durable::Committed { to, generation, partition, next } => {
+                    out.send(to, Wire::Committed { generation, partition, next })
                 }
+                Durable::Rebalanced { generation } => self.enter(generation, out),
             }
         }
         grown.into_iter().for_each(|partition| self.answer(partition, out));
         self.syncing = false;
         if !self.awaiting.is_empty() {
             self.sync(out);
+        }
+    }
+}
+
+// The group.
+impl EventLog {
+    /// Members have come or gone. Until the new generation is durable the old one is in force.
+    fn rebalance(&mut self, out: &mut Outbox) {
+        let generation = self.group.begin();
+        out.append(Record::Generation(generation));
+        self.appended += 1;
+        self.awaiting.push_back((self.appended, Durable::Rebalanced { generation }));
+        self.sync(out);
+    }
+
+    fn enter(&mut self, generation: u32, out: &mut Outbox) {
+        self.group.enter(generation);
+        // Never answer a poll of an older generation: its member may be a zombie by now.
+        self.partitions.iter_mut().for_each(|partition| partition.waiting = None);
+        let members: Vec<(HostId, u64)> = self.group.members().collect();
+        out.note(Note::Rebalanced { generation, members: members.len() as u32 });
+        for (host, member) in members {
+            self.assign(host, member, out);
+        }
+    }
+
+    fn assign(&self, host: HostId, member: u64, out: &mut Outbox) {
+        if let Some(partitions) = self.group.assigned(host, member) {
+            let generation = self.group.generation();
+            out.send(host, Wire::Assigned { member, generation, partitions });
+        }
+    }
+
+    fn watch(&mut self, out: &mut Outbox) {
+        if !self.group.is_empty() && !std::mem::replace(&mut self.watching, true) {
+            out.set_timer(Timer::GroupSession, limits::GROUP_HEARTBEAT);
         }
     }
 }

@@ -3,8 +3,8 @@
 //! It talks to devices in frames, to routers and the database for them, publishes its sessions to
 //! the event log, and answers offers. It accepts only offers that name this incarnation and a
 //! connection epoch that is here, and calls a message delivered only when the device itself says
-//! so. It never writes the registry, and never keeps a message: what is not acknowledged is the
-//! database's to deliver again.
+//! so. It never writes the registry (but see [`crate::design::Registration`]), and never keeps a
+//! message: what is not acknowledged is the database's to deliver again.
 
 mod messages;
 mod registration;
@@ -69,6 +69,13 @@ pub struct Gateway {
     batch: u32,
     /// The last device that was announced again.
     announced: Option<DeviceId>,
+    /// How many more are to be announced soon.
+    hurry: usize,
+    /// The latest boot of the registry that it spoke of.
+    registry_boot: Option<Incarnation>,
+    /// A check of the registry is due.
+    checking: bool,
+    checks_unanswered: u32,
 
     /// Sessions that have beaten since the last report.
     beaten: Vec<Session>,
@@ -102,6 +109,10 @@ impl Gateway {
             publishing: 0,
             batch: 0,
             announced: None,
+            hurry: 0,
+            registry_boot: None,
+            checking: false,
+            checks_unanswered: 0,
             beaten: Vec::new(),
             router: config.host.0 as usize,
             avoided: BTreeMap::new(),
@@ -120,7 +131,9 @@ impl Role for Gateway {
                     out.note(Note::TornRecord);
                 }
                 out.set_timer(Timer::Silence, self.config.timing.silence / SILENCE_CHECKS);
-                out.set_timer(Timer::Announce, limits::ANNOUNCE_PERIOD);
+                if self.announces() {
+                    out.set_timer(Timer::Announce, limits::ANNOUNCE_PERIOD);
+                }
                 self.begin_incarnation(out);
             }
             Event::Synced { .. } => self.serve(out),
@@ -221,13 +234,20 @@ impl Role for Gateway {
             Event::Received { wire: Wire::Swept { upto, .. }, .. } => {
                 self.unswept &= upto.0 + 1 != self.incarnation.0
             }
-            Event::Received { wire: Wire::Displace(Displacement { loser, winner }), .. } => {
+            // Confirmed also if it is not here: a connection that is over does not come back.
+            Event::Received { from, wire: Wire::Displace(displacement) } => {
+                let Displacement { loser, winner } = displacement;
                 if let Some(conn) = self.connection_of(loser) {
                     out.write(conn, Frame::Displaced { winner });
                     self.end_session(conn, SessionEnd::Displaced, out);
                     out.close(conn);
                 }
+                out.send(from, Wire::Displaced(displacement));
             }
+            Event::Received { wire: Wire::Pong { incarnation, .. }, .. } => {
+                self.registry_is_in(incarnation, out)
+            }
+            Event::Fired(Timer::RegistryCheck) => self.check_registry(out),
 
             // Health.
             Event::Received { from, wire: Wire::Ping { nonce } } if self.serving => {
@@ -271,6 +291,10 @@ impl Gateway {
         // Rows of earlier incarnations are this gateway's own leftovers; nobody else needs to
         // find out that they are stale.
         self.unswept = self.incarnation.0 > 1;
+        if self.announces() {
+            // Before there is anything to lose: which boot of the registry is told of it.
+            out.send(self.config.directory.registry, Wire::Ping { nonce: 0 });
+        }
         self.repeat(out);
     }
 

@@ -205,3 +205,49 @@ pub const NUMBER_RETRY: Duration = Duration::from_secs(1);
 
 /// Messages that wait at a router for a number. Further ones are not answered; the device resends.
 pub const UNNUMBERED_MAX: usize = 20_000;
+/// A takeover is committed after this long without the older connection's gateway having confirmed
+/// that it is closed: five tries of the consumer. The epoch fences whatever that connection still
+/// says; if its gateway lives, its silence limit closes it.
+pub const TAKEOVER_LIMIT: Duration = Duration::from_secs(10);
+
+/// A member of the consumer group says this often that it is there (Kafka's
+/// `heartbeat.interval.ms`). The log looks for silent members as often.
+pub const GROUP_HEARTBEAT: Duration = Duration::from_secs(3);
+
+/// A member of the consumer group that has not been heard for this long is out of it, and its
+/// partitions go to the others (Kafka's `session.timeout.ms`, three heartbeats). A member that has
+/// not been answered for as long takes itself for out.
+pub const SESSION_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A consumer that cannot get a batch applied for this long leaves the group for one
+/// `SESSION_TIMEOUT` (Kafka's `max.poll.interval.ms`, which is 5 min): another member may reach the
+/// registry that it cannot.
+pub const POLL_INTERVAL_MAX: Duration = Duration::from_secs(30);
+
+/// A gateway with connections asks the registry this often which of its boots it is in: a registry
+/// that has restarted may have lost rows.
+pub const REGISTRY_CHECK: Duration = Duration::from_secs(10);
+
+/// Unanswered checks after which a gateway takes itself for cut off from the registry: when it is
+/// answered again it announces its sessions again. Fewer are weather.
+pub const REGISTRY_CHECKS_MISSED_MAX: u32 = 2;
+
+/// A gateway that has found the registry restarted, or was cut off from it, announces all its live
+/// sessions again within this time, spread evenly, but never more than `PUBLISH_EVENTS_MAX` per
+/// `REPORT_EVERY`: a gateway with more than 30,000 connections takes longer.
+pub const REANNOUNCE_PERIOD: Duration = Duration::from_secs(30);
+
+/// A device that has been connected for this long, and `consumer_lag` besides, in a fleet that is
+/// left alone has its row in the registry. The worst case, one after the other: the consumer of its
+/// partition is found dead and replaced, its gateway finds out that the registry has restarted and
+/// announces it again, and on the way to the log, the group and the registry an unanswered question
+/// is asked again five times.
+pub const ROUTABLE_WITHIN: Duration = SESSION_TIMEOUT
+    .saturating_add(GROUP_HEARTBEAT)
+    .saturating_add(REGISTRY_CHECK)
+    .saturating_add(REANNOUNCE_PERIOD)
+    .saturating_add(RETRY_STORE.saturating_mul(5));
+
+/// A connection that has lost its row to a newer one is closed within this in a fleet that is left
+/// alone: the tries of a takeover, and the way there.
+pub const DISPLACED_WITHIN: Duration = TAKEOVER_LIMIT.saturating_add(RETRY_STORE);

@@ -150,6 +150,8 @@ pub enum Timer {
     Republish,
     /// Gateway: announce the next batch of live sessions again.
     Announce,
+    /// Gateway: ask whether the registry has restarted.
+    RegistryCheck,
     /// Gateway: send the collected heartbeats to presence.
     Report,
 
@@ -165,6 +167,12 @@ pub enum Timer {
     Poll,
     /// Consumer: no answer from the log or the registry; ask again.
     Retry(u32),
+    /// Consumer: time to be heard by its group, or to join it.
+    GroupHeartbeat,
+    /// Consumer: tell the gateways of displaced connections again.
+    Displace,
+    /// Event log: look for members of the consumer group that have fallen silent.
+    GroupSession,
 
     /// Presence: look for users whose status has changed by the passing of time.
     Sweep,
@@ -179,6 +187,8 @@ pub enum Timer {
     Renumber(MessageId),
     /// Router: ask for a machine id, or for the same one for longer.
     Machine,
+    /// Registry: commit the takeovers that nobody has confirmed.
+    Takeover,
 }
 
 /// The actions of one step, in order.

@@ -254,12 +254,47 @@ pub enum Note {
     RowFenced {
         session: Session,
     },
+    /// A registry that has booted found this routable row on its disk.
+    RowRestored {
+        session: Session,
+    },
+    /// A removal that named one session took the row of another.
+    RowMistaken {
+        named: Session,
+        row: Session,
+    },
+    /// A device has connected again while its older connection was thought to be open. From now on
+    /// the newer one is routable; the older one is being displaced.
+    TakeoverBegun {
+        loser: Session,
+        /// The epoch of the connection that won.
+        winner: u32,
+    },
+    /// The older connection is over: its gateway said so or, if not `confirmed`, had its time.
+    TakeoverCommitted {
+        loser: Session,
+        winner: u32,
+        confirmed: bool,
+    },
     /// The consumer has applied the log up to here.
     ConsumerApplied {
         partition: u32,
         next: u64,
     },
-    /// Two observers agree that this incarnation has been silent long enough.
+    /// The consumer group has a new generation, in which so many members share the partitions.
+    Rebalanced {
+        generation: u32,
+        members: u32,
+    },
+    /// A member of an older generation wanted to move an offset that is not its own any more.
+    CommitFenced {
+        member: HostId,
+        partition: u32,
+        generation: u32,
+        current: u32,
+    },
+    /// This incarnation has been silent long enough: two observers agree. (Where the design asks
+    /// one observer only: it said so.)
     DeclaredDead {
         gateway: HostId,
         incarnation: Incarnation,

@@ -1,20 +1,26 @@
 //! The registry: which gateway holds which device.
 //!
 //! The specification of what a Redis adapter must do, with a script per write that compares before
-//! it sets. Asked by routers and workers, written by the consumer, swept by the cleaner and by
+//! it sets. Asked by routers and workers, written by the consumers, swept by the cleaner and by
 //! gateways that have rebooted. Order of arrival means nothing to it: a newer connection epoch
 //! wins, and a removal names exactly the row it removes. Its disk is synced once a second, so a
-//! crash may lose the last second; re-announcing brings that back.
+//! crash may lose the last second; it says which of its boots it is in, as Redis does by its
+//! `run_id`, and announcing brings back what was lost. It never asks anybody anything.
+
+mod fencing;
+mod takeover;
 
 use crate::design::Design;
 use crate::disk::{Disk, Record};
-use crate::id::{ConversationId, DeviceId, HostId, Incarnation, Session};
+use crate::id::{ConversationId, DeviceId, HostId, Incarnation, Session, UserId};
 use crate::limits;
 use crate::node::{Event, Outbox, Role, Timer};
 use crate::note::{Note, Removal};
 use crate::time::Now;
 use crate::wire::{Displacement, SessionEvent, Wire};
+use fencing::{Closing, Opening};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use takeover::Takeovers;
 
 /// What a registry is told at boot.
 #[derive(Clone, Debug)]
@@ -48,6 +54,10 @@ pub struct Registry {
     counters: BTreeMap<ConversationId, u64>,
     /// Incarnations up to these own nothing any more.
     swept: BTreeMap<HostId, Incarnation>,
+    takeovers: Takeovers,
+    /// Which boot this is; told to others once it is durable.
+    boot: Incarnation,
+    booted: bool,
     flushing: bool,
     /// Records appended in this boot.
     appended: u64,
@@ -63,6 +73,9 @@ impl Registry {
             rows: BTreeMap::new(),
             counters: BTreeMap::new(),
             swept: BTreeMap::new(),
+            takeovers: Takeovers::default(),
+            boot: Incarnation(1),
+            booted: false,
             flushing: false,
             appended: 0,
             swept_at: VecDeque::new(),
@@ -83,6 +96,7 @@ impl Registry {
                 Record::Swept { gateway, incarnation } => {
                     registry.swept.insert(gateway, incarnation);
                 }
+                Record::Booted(boot) => registry.boot = Incarnation(boot.0 + 1),
                 ref other => unreachable!("not the registry's record: {other:?}"),
             }
         }
@@ -91,10 +105,15 @@ impl Registry {
 }
 
 impl Role for Registry {
-    fn step(&mut self, _now: Now, event: Event, out: &mut Outbox) {
+    fn step(&mut self, now: Now, event: Event, out: &mut Outbox) {
         match event {
-            Event::Booted if self.torn => out.note(Note::TornRecord),
-            Event::Booted => {}
+            Event::Booted => self.begin(out),
+            // A boot that is not durable yet might be counted once more.
+            Event::Received { from, wire: Wire::Ping { nonce } } if self.booted => {
+                let (incarnation, connections) = (self.boot, self.rows.len() as u32);
+                out.send(from, Wire::Pong { nonce, incarnation, connections });
+            }
+            Event::Received { wire: Wire::Ping { .. }, .. } => {}
             Event::Received { from, wire: Wire::Locate { device, conversation } } => {
                 let live = self.rows.get(&device).filter(|row| row.state == State::Live);
                 let session = live.map(|row| row.session);
@@ -104,15 +123,12 @@ impl Role for Registry {
                 let mut displaced = Vec::new();
                 let mut dead = BTreeSet::new();
                 for event in events {
-                    match event {
-                        SessionEvent::Opened(session) if self.is_swept(session) => {
-                            out.note(Note::RowFenced { session });
-                            dead.insert((session.gateway, session.incarnation));
+                    match self.applied(now, event, out) {
+                        Some(Objection::Displaced(displacement)) => displaced.push(displacement),
+                        Some(Objection::Dead(gateway, incarnation)) => {
+                            dead.insert((gateway, incarnation));
                         }
-                        SessionEvent::Opened(session) => {
-                            displaced.extend(self.opened(session, out))
-                        }
-                        SessionEvent::Closed(session) => self.closed(session, out),
+                        None => {}
                     }
                 }
                 let dead = dead.into_iter().collect();
@@ -126,8 +142,29 @@ impl Role for Registry {
                 self.record(Record::Counted { conversation, number }, out);
                 out.send(from, Wire::Counted { conversation, id, number });
             }
+            // Written by the gateway itself: nobody in between tells the others.
+            Event::Received { from, wire: Wire::Register { event } } => {
+                match self.applied(now, event, out) {
+                    Some(Objection::Displaced(displacement)) => {
+                        out.send(displacement.loser.gateway, Wire::Displace(displacement));
+                    }
+                    Some(Objection::Dead(_, incarnation)) => {
+                        out.send(from, Wire::DeclaredDead { incarnation });
+                    }
+                    None => {}
+                }
+            }
+            Event::Received { wire: Wire::SteppedDown { .. }, .. } => {} // As it was told.
+            Event::Received { wire: Wire::Displaced(displacement), .. } => {
+                self.takeovers.confirmed(displacement, out);
+            }
+            Event::Fired(Timer::Takeover) => self.takeovers.expire(now.mono, out),
             Event::Received { wire: Wire::Evict { session }, .. } => {
-                self.remove(session, Removal::Evicted, out);
+                let row = self.live(session.device);
+                let row = row.filter(|row| fencing::named(self.design.fencing, *row, session));
+                if let Some(row) = row {
+                    self.remove(row, session, Removal::Evicted, out);
+                }
             }
             Event::Received { from, wire: Wire::Sweep { gateway, upto } } => {
                 // Nobody asks a second time, so this one answer waits for the disk.
@@ -135,11 +172,24 @@ impl Role for Registry {
                 self.swept_at.push_back((self.appended, from, Wire::Swept { gateway, upto, rows }));
                 out.sync();
             }
+            Event::Received { from, wire: Wire::ListUsers { gateway } } => {
+                let users = self.users_on(gateway);
+                out.send(from, Wire::UsersOn { gateway, users });
+            }
+            Event::Received { from, wire: Wire::DeleteByServer { gateway, incarnation } } => {
+                let rows = self.delete_where(|row| row.gateway == gateway, out);
+                out.send(from, Wire::Swept { gateway, upto: incarnation, rows });
+            }
+            Event::Received { from, wire: Wire::DeleteUsers { gateway, incarnation, users } } => {
+                let rows = self.delete_where(|row| users.contains(&row.device.user), out);
+                out.send(from, Wire::Swept { gateway, upto: incarnation, rows });
+            }
             Event::Fired(Timer::Flush) => {
                 self.flushing = false;
                 out.sync();
             }
             Event::Synced { records } => {
+                self.booted = true; // The boot is the first record.
                 while let Some((_, to, wire)) =
                     self.swept_at.pop_front_if(|(record, ..)| *record <= records)
                 {
@@ -152,57 +202,85 @@ impl Role for Registry {
     }
 }
 
+/// What there is to say against a session that wants a row.
+enum Objection {
+    /// It lost to a newer one, or took an older one's row.
+    Displaced(Displacement),
+    /// Its incarnation was swept and does not know.
+    Dead(HostId, Incarnation),
+}
+
 impl Registry {
+    fn begin(&mut self, out: &mut Outbox) {
+        if self.torn {
+            out.note(Note::TornRecord);
+        }
+        for row in self.rows.values().filter(|row| row.state == State::Live) {
+            out.note(Note::RowRestored { session: row.session });
+        }
+        out.append(Record::Booted(self.boot));
+        self.appended += 1;
+        out.sync();
+    }
+
     fn is_swept(&self, session: Session) -> bool {
-        self.swept.get(&session.gateway).is_some_and(|upto| session.incarnation <= *upto)
+        fencing::keeps_out_the_swept(self.design.fencing)
+            && self.swept.get(&session.gateway).is_some_and(|upto| session.incarnation <= *upto)
+    }
+
+    /// The device's routable session.
+    fn live(&self, device: DeviceId) -> Option<Session> {
+        self.rows.get(&device).filter(|row| row.state == State::Live).map(|row| row.session)
+    }
+
+    fn applied(&mut self, now: Now, event: SessionEvent, out: &mut Outbox) -> Option<Objection> {
+        match event {
+            SessionEvent::Opened(session) if self.is_swept(session) => {
+                out.note(Note::RowFenced { session });
+                Some(Objection::Dead(session.gateway, session.incarnation))
+            }
+            SessionEvent::Opened(session) => {
+                self.opened(now, session, out).map(Objection::Displaced)
+            }
+            SessionEvent::Closed(session) => {
+                self.closed(session, out);
+                None
+            }
+        }
     }
 
     /// A session opened (or is announced again). Returns the one that thereby lost, if any.
-    fn opened(&mut self, session: Session, out: &mut Outbox) -> Option<Displacement> {
-        let Session { device, epoch, .. } = session;
-        match self.rows.get(&device).copied() {
-            Some(row) if row.session == session && row.state == State::Live => None,
-            Some(row) if row.session == session && row.state == State::Evicted => {
+    fn opened(&mut self, now: Now, session: Session, out: &mut Outbox) -> Option<Displacement> {
+        let row = self.rows.get(&session.device).copied();
+        match fencing::opened(self.design.fencing, row, session) {
+            Opening::Known => self.takeovers.begun_by(session),
+            Opening::Written { displaced } => {
                 self.write(session, out);
-                None
+                let loser = displaced?;
+                let displacement = Displacement { loser, winner: session.epoch };
+                self.takeovers.begin(now.mono, displacement, out);
+                Some(displacement)
             }
-            Some(row) if row.session.epoch >= epoch => {
+            Opening::Fenced { winner } => {
                 out.note(Note::RowFenced { session });
-                let winner = row.session.epoch;
-                // The same session, closed: its own gateway knows.
-                (row.session != session).then_some(Displacement { loser: session, winner })
-            }
-            Some(Row { session: loser, state: State::Live }) => {
-                self.write(session, out);
-                Some(Displacement { loser, winner: epoch })
-            }
-            Some(_) | None => {
-                self.write(session, out);
-                None
+                winner.map(|winner| Displacement { loser: session, winner })
             }
         }
     }
 
     /// A session closed. Only its own row goes; a newer one stays.
     fn closed(&mut self, session: Session, out: &mut Outbox) {
-        match self.rows.get(&session.device).copied() {
-            Some(row) if row.session == session && row.state == State::Live => {
-                self.remove(session, Removal::Closed, out)
-            }
-            Some(row) if row.session.epoch >= session.epoch => {
-                if row.session != session {
-                    out.note(Note::RowFenced { session });
-                } else {
-                    self.mark_closed(session, out);
-                }
-            }
-            // Closed before it was seen open: remember, so that the late opening is fenced. The
-            // device has left the older connection for the one that closed.
-            Some(row) if row.state == State::Live => {
-                self.remove(row.session, Removal::Closed, out);
+        self.takeovers.closed(session, out);
+        let row = self.rows.get(&session.device).copied();
+        match fencing::closed(self.design.fencing, row, session) {
+            Closing::Removed(row) => self.remove(row, session, Removal::Closed, out),
+            Closing::Outlived(older) => {
+                self.remove(older, older, Removal::Closed, out);
                 self.mark_closed(session, out);
             }
-            Some(_) | None => self.mark_closed(session, out),
+            Closing::Remembered => self.mark_closed(session, out),
+            Closing::Fenced => out.note(Note::RowFenced { session }),
+            Closing::Nothing => {}
         }
     }
 
@@ -212,15 +290,15 @@ impl Registry {
         self.record(Record::Row(session), out);
     }
 
-    /// Compare and delete: removes exactly this session's row, if it is there.
-    fn remove(&mut self, session: Session, why: Removal, out: &mut Outbox) {
-        let Some(row) = self.rows.get_mut(&session.device) else { return };
-        if row.session != session || row.state != State::Live {
-            return;
+    /// Removes a row that is there, in the name of the session that was asked for.
+    fn remove(&mut self, row: Session, named: Session, why: Removal, out: &mut Outbox) {
+        let state = if why == Removal::Closed { State::Closed } else { State::Evicted };
+        self.rows.insert(row.device, Row { session: row, state });
+        if named != row {
+            out.note(Note::RowMistaken { named, row });
         }
-        row.state = if why == Removal::Closed { State::Closed } else { State::Evicted };
-        out.note(Note::RowRemoved { session, why });
-        self.record(Record::RowRemoved { session, why }, out);
+        out.note(Note::RowRemoved { session: row, why });
+        self.record(Record::RowRemoved { session: row, why }, out);
     }
 
     fn mark_closed(&mut self, session: Session, out: &mut Outbox) {
@@ -233,16 +311,28 @@ impl Registry {
         *floor = (*floor).max(upto);
         let incarnation = *floor;
         self.record(Record::Swept { gateway, incarnation }, out);
-        let owned = |row: &&Row| {
-            row.state == State::Live
-                && row.session.gateway == gateway
-                && row.session.incarnation <= upto
-        };
-        let sessions: Vec<_> = self.rows.values().filter(owned).map(|row| row.session).collect();
+        self.takeovers.swept(gateway, upto, out);
+        let fencing = self.design.fencing;
+        self.delete_where(|row| fencing::owned(fencing, row, gateway, upto), out)
+    }
+
+    /// Removes these rows and says how many there were.
+    fn delete_where(&mut self, which: impl Fn(Session) -> bool, out: &mut Outbox) -> u32 {
+        let live = self.rows.values().filter(|row| row.state == State::Live);
+        let sessions: Vec<_> = live.map(|row| row.session).filter(|row| which(*row)).collect();
         for session in &sessions {
-            self.remove(*session, Removal::Swept, out);
+            self.remove(*session, *session, Removal::Swept, out);
         }
         sessions.len() as u32
+    }
+
+    /// The users with a row of this gateway, each once.
+    fn users_on(&self, gateway: HostId) -> Vec<UserId> {
+        let live = self.rows.values().filter(|row| row.state == State::Live);
+        let on = live.filter(|row| row.session.gateway == gateway);
+        let mut users: Vec<UserId> = on.map(|row| row.session.device.user).collect();
+        users.dedup(); // Rows are in the order of their devices.
+        users
     }
 
     fn record(&mut self, record: Record, out: &mut Outbox) {

@@ -178,7 +178,8 @@ pub enum Wire {
     },
 
     // Health.
-    /// Are you there? Asked of gateways by the balancer and the monitors.
+    /// Are you there? Asked of gateways by the balancer and the monitors, and of the registry by
+    /// gateways, which learn from the incarnation whether it has restarted.
     Ping {
         nonce: u64,
     },
@@ -406,14 +407,46 @@ pub enum Wire {
     Published {
         batch: BatchId,
     },
+    /// Consumer to log, which coordinates the group: count this process in. `member` is the
+    /// process's own number: another one on the same host takes the earlier one's place.
+    JoinGroup {
+        member: u64,
+    },
+    /// Consumer to log: I am still there, and as far as I know this is the generation.
+    GroupHeartbeat {
+        member: u64,
+        generation: u32,
+    },
+    /// Consumer to log: I cannot do my part for now; give it to others.
+    LeaveGroup {
+        member: u64,
+    },
+    /// Log to consumer: in this generation these partitions are yours. Answers a join and a
+    /// heartbeat, and tells everybody after a rebalance.
+    Assigned {
+        member: u64,
+        generation: u32,
+        partitions: Vec<u32>,
+    },
+    /// Log to consumer: you are not in the group (any more): join again.
+    UnknownMember {
+        member: u64,
+    },
+    /// Log to consumer: you do not own this partition; that was asked under an older generation.
+    Fenced {
+        generation: u32,
+        partition: u32,
+    },
     /// Consumer to log: entries of this partition from this offset. No offset: from where the
     /// group committed.
     Poll {
+        generation: u32,
         partition: u32,
         from: Option<u64>,
         most: u32,
     },
     Polled {
+        generation: u32,
         partition: u32,
         from: u64,
         events: Vec<SessionEvent>,
@@ -422,10 +455,12 @@ pub enum Wire {
     },
     /// Everything before `next` has been applied.
     Commit {
+        generation: u32,
         partition: u32,
         next: u64,
     },
     Committed {
+        generation: u32,
         partition: u32,
         next: u64,
     },
@@ -457,8 +492,36 @@ pub enum Wire {
         upto: Incarnation,
         rows: u32,
     },
-    /// Consumer to gateway: this session of yours is not the device's current one.
+    /// Consumer to gateway: this session of yours is not the device's current one. From the
+    /// registry itself, where gateways write their rows themselves.
     Displace(Displacement),
+    /// The loser is closed, or was not there. From its gateway to who asked, and from there to the
+    /// registry, which commits the takeover.
+    Displaced(Displacement),
+    /// Gateway to registry: write this yourself. Only where there is no log in between.
+    Register {
+        event: SessionEvent,
+    },
+    /// Cleaner to registry: whose rows does this gateway have? Only where it deletes by user.
+    ListUsers {
+        gateway: HostId,
+    },
+    UsersOn {
+        gateway: HostId,
+        users: Vec<UserId>,
+    },
+    /// Cleaner to registry: delete every row with this gateway's name. `incarnation` only comes
+    /// back in the answer, which is [`Wire::Swept`].
+    DeleteByServer {
+        gateway: HostId,
+        incarnation: Incarnation,
+    },
+    /// Cleaner to registry: delete the rows of these users. Answered like `DeleteByServer`.
+    DeleteUsers {
+        gateway: HostId,
+        incarnation: Incarnation,
+        users: Vec<UserId>,
+    },
 
     // Presence.
     /// Gateway to presence: heartbeats of these devices arrived.

@@ -54,6 +54,7 @@ pub struct Numbers {
     pub apps: u32,
     pub workers: u32,
     pub monitors: u32,
+    pub consumers: u32,
 }
 
 /// A user of the run.
@@ -83,13 +84,13 @@ impl Cast {
         let balancer = add(Part::Balancer, "balancer".into());
         let registry = add(Part::Registry, "registry".into());
         let event_log = add(Part::EventLog, "log".into());
-        let consumer = add(Part::Consumer, "consumer".into());
         let database = add(Part::Database, "db".into());
         let presence = add(Part::Presence, "presence".into());
         let cleaner = add(Part::Cleaner, "cleaner".into());
         let mut several = |count: u32, part: Part, name: &str| -> Vec<HostId> {
             (1..=count).map(|number| add(part, format!("{name}-{number}"))).collect()
         };
+        let consumers = several(numbers.consumers, Part::Consumer, "consumer");
         let monitors = several(numbers.monitors, Part::Monitor, "monitor");
         let routers = several(numbers.apps, Part::Router, "app");
         several(numbers.workers, Part::Worker, "worker");
@@ -131,7 +132,7 @@ impl Cast {
             balancer,
             registry,
             event_log,
-            consumer,
+            consumers,
             database,
             presence,
             cleaner,

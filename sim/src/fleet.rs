@@ -113,6 +113,7 @@ impl Crew for Fleet {
                 directory,
                 timing,
                 design,
+                entropy,
             }))),
             Part::Database => {
                 let config = database::Config { directory, timing, design };
@@ -127,7 +128,8 @@ impl Crew for Fleet {
                 design,
             }))),
             Part::Monitor => {
-                Member::Monitor(Box::new(Monitor::boot(monitor::Config { directory, timing })))
+                let config = monitor::Config { directory, timing };
+                Member::Monitor(Box::new(Monitor::boot(config, disk)))
             }
             Part::Router => Member::Router(Box::new(Router::boot(router::Config {
                 directory,

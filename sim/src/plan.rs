@@ -70,6 +70,8 @@ pub struct FleetSpec {
     pub apps: u32,
     pub workers: u32,
     pub monitors: u32,
+    /// Members of the group that carries session events from the log into the registry.
+    pub consumers: u32,
     /// All users: those named under `[[user]]`, and `u…` up to this number.
     pub users: u32,
     pub balance: Balance,
@@ -84,6 +86,7 @@ impl Default for FleetSpec {
             apps: 3,
             workers: 2,
             monitors: 3,
+            consumers: 2,
             users: 2,
             balance: Balance::default(),
             arrive: Span::from_secs(10),
@@ -428,8 +431,8 @@ impl Plan {
 
     /// Everybody in the run. Assumes a plan that has been [`Plan::validate`]d.
     pub fn cast(&self) -> Cast {
-        let FleetSpec { servers, apps, workers, monitors, users, .. } = self.fleet;
-        let numbers = Numbers { servers, apps, workers, monitors };
+        let FleetSpec { servers, apps, workers, monitors, consumers, users, .. } = self.fleet;
+        let numbers = Numbers { servers, apps, workers, monitors, consumers };
         let named = self.user.iter().map(|user| Person {
             name: user.name.clone(),
             devices: user.devices,
@@ -524,12 +527,13 @@ impl Plan {
     }
 
     fn validate_fleet(&self) -> Result<(), Impossible> {
-        let FleetSpec { servers, apps, workers, monitors, users, .. } = self.fleet;
+        let FleetSpec { servers, apps, workers, monitors, consumers, users, .. } = self.fleet;
         for (name, count, least) in [
             ("servers", servers, 1),
             ("apps", apps, 1),
             ("workers", workers, 1),
             ("monitors", monitors, courier::limits::OBSERVERS_MIN as u32),
+            ("consumers", consumers, 1),
             ("users", users.max(self.user.len() as u32), 1),
         ] {
             if count < least {

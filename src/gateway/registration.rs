@@ -1,8 +1,11 @@
 //! A gateway's word about its sessions: what it publishes, announces again and reports.
 //!
-//! It talks to the event log, presence and the database. It never writes the registry.
+//! It talks to the event log, presence and the database. It asks the registry whether it has
+//! restarted, and never writes it; unless the design says that gateways write their rows
+//! themselves.
 
 use super::Gateway;
+use crate::design::Registration;
 use crate::id::{BatchId, Incarnation, Session};
 use crate::limits;
 use crate::node::{Outbox, Timer};
@@ -10,7 +13,24 @@ use crate::wire::{SessionEvent, Wire};
 use std::ops::Bound;
 
 impl Gateway {
+    /// Says that a session has opened or closed.
     pub(super) fn tell(&mut self, event: SessionEvent, out: &mut Outbox) {
+        match self.config.design.registration {
+            Registration::LogAndAnnounce | Registration::LogOnly => self.log(event, out),
+            // Once. If the registry does not hear it, nobody says it again.
+            Registration::DirectWrite => {
+                out.send(self.config.directory.registry, Wire::Register { event })
+            }
+        }
+    }
+
+    /// Whether live sessions are announced again, at a rate and when the registry may have lost
+    /// them.
+    pub(super) fn announces(&self) -> bool {
+        self.config.design.registration == Registration::LogAndAnnounce
+    }
+
+    fn log(&mut self, event: SessionEvent, out: &mut Outbox) {
         if self.unpublished.len() == limits::UNPUBLISHED_EVENTS_MAX {
             // What is on its way stays; the oldest of the rest goes.
             self.unpublished.remove(self.publishing);
@@ -53,13 +73,16 @@ impl Gateway {
 
     /// Announces the next few live sessions again: what the registry lost comes back, at a rate.
     pub(super) fn announce(&mut self, out: &mut Outbox) {
-        let looks = (limits::ANNOUNCE_PERIOD.as_secs() / limits::REPORT_EVERY.as_secs()) as usize;
-        let count = self.devices.len().div_ceil(looks);
+        let period =
+            if self.hurry > 0 { limits::REANNOUNCE_PERIOD } else { limits::ANNOUNCE_PERIOD };
+        let looks = (period.as_secs() / limits::REPORT_EVERY.as_secs()) as usize;
+        let count = self.devices.len().div_ceil(looks).min(limits::PUBLISH_EVENTS_MAX);
         let after = self.announced.map_or(Bound::Unbounded, Bound::Excluded);
         let rest = self.devices.range((after, Bound::Unbounded));
         // At the end, go on with the first.
         let next: Vec<_> =
             rest.chain(&self.devices).take(count).map(|(device, conn)| (*device, *conn)).collect();
+        self.hurry = self.hurry.saturating_sub(count.max(1));
         for (device, conn) in next {
             self.announced = Some(device);
             if let Some(session) = self.connections[&conn].session {
@@ -68,7 +91,45 @@ impl Gateway {
         }
         // With few sessions, one at a time and seldom.
         let looks = self.devices.len().clamp(1, looks) as u32;
-        out.set_timer(Timer::Announce, limits::ANNOUNCE_PERIOD / looks);
+        out.set_timer(Timer::Announce, period / looks);
+    }
+
+    /// Goes once through all live sessions, faster than usual.
+    fn announce_all(&mut self, out: &mut Outbox) {
+        self.hurry = self.devices.len();
+        if self.hurry > 0 {
+            self.announce(out);
+        }
+    }
+
+    /// Asks the registry every so often which of its boots it is in, while there is anything that
+    /// it may have lost.
+    pub(super) fn check_registry_later(&mut self, out: &mut Outbox) {
+        if self.announces() && !std::mem::replace(&mut self.checking, true) {
+            out.set_timer(Timer::RegistryCheck, limits::REGISTRY_CHECK);
+        }
+    }
+
+    pub(super) fn check_registry(&mut self, out: &mut Outbox) {
+        self.checking = false;
+        if !self.devices.is_empty() {
+            self.checks_unanswered += 1;
+            out.send(self.config.directory.registry, Wire::Ping { nonce: 0 });
+            self.check_registry_later(out);
+        }
+    }
+
+    /// The registry is in this boot. If it was in an earlier one when last heard of, it may have
+    /// lost the last of what it was told; and if it could not be reached, whatever was said of this
+    /// gateway's rows meanwhile was said without it.
+    pub(super) fn registry_is_in(&mut self, boot: Incarnation, out: &mut Outbox) {
+        let unanswered = std::mem::take(&mut self.checks_unanswered);
+        let was_cut_off = unanswered > limits::REGISTRY_CHECKS_MISSED_MAX;
+        let restarted = self.registry_boot < Some(boot);
+        self.registry_boot = self.registry_boot.max(Some(boot));
+        if was_cut_off || restarted {
+            self.announce_all(out);
+        }
     }
 
     pub(super) fn beat(&mut self, session: Session, out: &mut Outbox) {

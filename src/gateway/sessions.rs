@@ -1,25 +1,33 @@
 //! A gateway's connections: greeting a device, ending its session, finding the silent.
 //!
-//! It talks to devices and tells [`super::registration`]. It never decides where a device belongs.
+//! It talks to devices and tells [`super::registration`]. It never decides where a device should
+//! be.
 
 use super::{Gateway, SILENCE_CHECKS};
-use crate::design::DeadPeer;
+use crate::design::{DeadPeer, Fencing};
 use crate::frame::Frame;
 use crate::id::{ConnId, DeviceId, Session};
 use crate::limits;
 use crate::node::{Outbox, Timer};
 use crate::note::{Note, SessionEnd};
 use crate::time::Now;
-use crate::wire::SessionEvent;
+use crate::wire::{OfferOutcome, SessionEvent, Wire};
 
 impl Gateway {
     pub(super) fn may_accept(&self) -> bool {
         self.serving && self.connections.len() < limits::CONNECTIONS_MAX
     }
 
+    /// The connection that a session means, if it is here. Whatever is said in the name of another
+    /// one (an offer, an answer, a displacement that is late) finds nothing.
     pub(super) fn connection_of(&self, session: Session) -> Option<ConnId> {
         let conn = *self.devices.get(&session.device)?;
-        (self.connections[&conn].session == Some(session)).then_some(conn)
+        let is_it = match self.config.design.fencing {
+            Fencing::Epoch => self.connections[&conn].session == Some(session),
+            // It came to this address: any connection of the device will do.
+            Fencing::ServerId | Fencing::None => true,
+        };
+        is_it.then_some(conn)
     }
 
     pub(super) fn greet(&mut self, conn: ConnId, device: DeviceId, epoch: u32, out: &mut Outbox) {
@@ -42,15 +50,22 @@ impl Gateway {
         let session = Session { device, epoch, gateway, incarnation: self.incarnation };
         self.connections.get_mut(&conn).expect("it just spoke").session = Some(session);
         self.devices.insert(device, conn);
+        self.check_registry_later(out);
         self.beat(session, out);
         out.write(conn, Frame::Welcome { epoch, incarnation: self.incarnation });
         self.tell(SessionEvent::Opened(session), out);
     }
 
-    /// Forgets a connection and tells the log, once.
+    /// Forgets a connection and tells the log, once. Who waits for its device's word is told that
+    /// it will not come: otherwise their rows wait for the end of their leases.
     pub(super) fn end_session(&mut self, conn: ConnId, cause: SessionEnd, out: &mut Outbox) {
         let Some(connection) = self.connections.remove(&conn) else { return };
         let Some(session) = connection.session else { return };
+        for offer in connection.offers {
+            let (conversation, term) = (offer.conversation, offer.term);
+            let outcome = OfferOutcome::NotHere;
+            out.send(offer.from, Wire::Offered { session, conversation, term, outcome });
+        }
         if self.devices.get(&session.device) == Some(&conn) {
             self.devices.remove(&session.device);
         }

@@ -70,8 +70,8 @@ fn fleet() -> impl Strategy<Value = FleetSpec> {
     let balance = prop_oneof![Just(Balance::LeastConnections), Just(Balance::RoundRobin)];
     (1..=4_u32, 1..=3_u32, 1..=2_u32, 2..=3_u32, balance).prop_map(
         |(servers, apps, workers, monitors, balance)| {
-            let (users, arrive) = (2, Span::from_secs(3));
-            FleetSpec { servers, apps, workers, monitors, users, balance, arrive }
+            let (consumers, users, arrive) = (monitors - 1, 2, Span::from_secs(3));
+            FleetSpec { servers, apps, workers, monitors, consumers, users, balance, arrive }
         },
     )
 }

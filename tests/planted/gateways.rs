@@ -5,7 +5,7 @@ use crate::stage::scene;
 use courier::frame::Frame;
 use courier::limits;
 use courier::node::{Action, Event};
-use courier::wire::{OfferOutcome, Rejection, SendOutcome, Wire};
+use courier::wire::{OfferOutcome, Rejection, SendOutcome, SessionEvent, Wire};
 use courier_sim::cast::Part;
 use courier_sim::scenario::Scenario;
 
@@ -84,6 +84,47 @@ pub fn a_gateway_reports_one_heartbeat_in_three() -> (Scenario, Bug<u32>) {
             !report || *reports % 3 == 1
         });
         actions
+    });
+    (scene, bug)
+}
+
+/// interval/server #27, as its users saw it: the socket is alive, and its row is missing. Bob's
+/// messages reach him when he asks for them, half a minute late.
+pub fn a_gateway_publishes_what_happens_and_never_an_opening() -> (Scenario, Bug) {
+    let scene = scene(
+        "120s",
+        r#"
+        step   = [{ at = "10s", from = "alice", to = "bob" }]
+        expect = { reached = ["row-written", "shown"] }
+        "#,
+    );
+    let bug = Bug::in_steps_of(gateway, |gateway, now, event| {
+        let mut actions = gateway.sound(now, event);
+        for action in &mut actions {
+            if let Action::Send { wire: Wire::Publish { events, .. }, .. } = action {
+                events.retain(|event| matches!(event, SessionEvent::Closed(_)));
+            }
+        }
+        actions
+    });
+    (scene, bug)
+}
+
+/// emqx 7e2ca9e287: the kick of a stuck old session timed out, that was logged, and two sessions
+/// lived on. Here Carol's phone comes back on the emptier server, and the other one does not
+/// listen.
+pub fn a_gateway_is_deaf_to_displacements() -> (Scenario, Bug) {
+    let scene = scene(
+        "120s",
+        r#"
+        fault  = [{ kind = "power-cut", target = "carol", at = "1s", lasts = "5s" }]
+        step   = [{ at = "20s", from = "alice", to = "carol" }]
+        expect = { reached = ["takeover-begun", "takeover-committed", "shown"] }
+        "#,
+    );
+    let bug = Bug::in_steps_of(gateway, |gateway, now, event| match event {
+        Event::Received { wire: Wire::Displace(_), .. } => Vec::new(),
+        event => gateway.sound(now, event),
     });
     (scene, bug)
 }

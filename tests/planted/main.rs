@@ -48,6 +48,8 @@ mutants! {
     stores::a_database_gives_a_lost_number_out_again, caught_by = Sequence;
     stores::a_database_commits_a_later_number_first, caught_by = Sequence;
     stores::the_close_of_an_older_session_removes_a_newer_row, caught_by = FreshRegistry;
+    gateways::a_gateway_is_deaf_to_displacements, caught_by = OneOwner;
+    gateways::a_gateway_publishes_what_happens_and_never_an_opening, caught_by = OneOwner;
     watchers::a_cleaner_never_sweeps, caught_by = StaleBound;
     gateways::a_gateway_reports_one_heartbeat_in_three, caught_by = Presence;
     watchers::presence_waits_no_longer_than_one_heartbeat, caught_by = Presence;

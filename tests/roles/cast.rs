@@ -17,6 +17,8 @@ pub const DATABASE: HostId = HostId(5);
 pub const PRESENCE: HostId = HostId(6);
 pub const CLEANER: HostId = HostId(7);
 pub const WORKER: HostId = HostId(8);
+/// The other member of the consumer group.
+pub const CONSUMER_2: HostId = HostId(9);
 
 const SERVERS: u32 = 10;
 const APPS: u32 = 20;
@@ -49,6 +51,7 @@ pub fn name(host: HostId) -> String {
         REGISTRY => "registry".into(),
         EVENT_LOG => "event-log".into(),
         CONSUMER => "consumer".into(),
+        CONSUMER_2 => "consumer-2".into(),
         DATABASE => "database".into(),
         PRESENCE => "presence".into(),
         CLEANER => "cleaner".into(),
@@ -69,7 +72,7 @@ pub fn directory() -> Directory {
         balancer: BALANCER,
         registry: REGISTRY,
         event_log: EVENT_LOG,
-        consumer: CONSUMER,
+        consumers: vec![CONSUMER, CONSUMER_2],
         database: DATABASE,
         presence: PRESENCE,
         cleaner: CLEANER,

@@ -3,7 +3,7 @@
 use crate::cast::*;
 use crate::script::{Script, golden};
 use courier::cleaner::{Cleaner, Config};
-use courier::design::Design;
+use courier::design::{self, Design};
 use courier::id::{HostId, Incarnation};
 use courier::timing::Timing;
 use courier::wire::Wire;
@@ -11,11 +11,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 fn fresh() -> Script<Cleaner> {
-    let config = Config {
-        directory: fleet(),
-        timing: Arc::new(Timing::default()),
-        design: Design::default(),
-    };
+    designed(Default::default())
+}
+
+fn designed(cleaner: design::Cleaner) -> Script<Cleaner> {
+    let design = Design { cleaner, ..Design::default() };
+    let config = Config { directory: fleet(), timing: Arc::new(Timing::default()), design };
     Script::new(CLEANER, Cleaner::boot(config)).without(&["Judge"])
 }
 
@@ -97,7 +98,7 @@ fn a_server_that_is_seen_again_is_told_until_it_has_stepped_down() {
 }
 
 #[test]
-fn suspicions_of_two_incarnations_do_not_add_up() {
+fn who_never_met_the_latest_incarnation_has_seen_silence_too() {
     let mut t = cleaner();
     let later = Wire::Suspect {
         gateway: server(3),
@@ -106,6 +107,28 @@ fn suspicions_of_two_incarnations_do_not_add_up() {
     };
     t.receives(monitor(1), suspect(60)).receives(monitor(2), later.clone()).pass(SECOND);
     t.receives(monitor(1), later).pass(SECOND);
+    golden!(t);
+}
+
+/// The textbook's: scheduled at the death, whatever happens in between.
+#[test]
+fn by_server_name_one_observer_schedules_the_deletion() {
+    let mut t = designed(design::Cleaner::ByServerName);
+    t.boots().receives(monitor(1), suspect(5));
+    t.beat("it is back, and nobody suspects it").pass(39 * SECOND).pass(SECOND);
+    t.beat("not answered").pass(2 * SECOND).receives(REGISTRY, swept());
+    t.beat("suspected on, it is not deleted again").receives(monitor(1), suspect(48)).pass(SECOND);
+    t.beat("dead once more").pass(60 * SECOND).receives(monitor(2), suspect(5)).pass(40 * SECOND);
+    golden!(t);
+}
+
+#[test]
+fn by_user_whoever_was_there_at_the_death_is_deleted() {
+    let mut t = designed(design::Cleaner::ByUser);
+    t.boots().receives(monitor(1), suspect(5)).pass(2 * SECOND);
+    t.receives(REGISTRY, Wire::UsersOn { gateway: server(3), users: vec![u(2).user] });
+    t.beat("she has moved meanwhile; nobody looks").pass(38 * SECOND);
+    t.receives(REGISTRY, swept());
     golden!(t);
 }
 

@@ -4,20 +4,36 @@ use crate::cast::*;
 use crate::script::{Script, golden};
 use courier::consumer::{Config, Consumer};
 use courier::design::Design;
-use courier::limits::{CONSUMER_BATCH, CONSUMER_POLL, LOG_PARTITIONS, RETRY_STORE};
+use courier::limits::{
+    CONSUMER_BATCH, CONSUMER_POLL, GROUP_HEARTBEAT, LOG_PARTITIONS, RETRY_STORE, SESSION_TIMEOUT,
+};
 use courier::node::{Action, Timer};
 use courier::timing::Timing;
 use courier::wire::{Displacement, SessionEvent, Wire};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// A consumer of which the trace shows one partition: the others never get an answer.
+fn fresh(timing: Timing) -> Script<Consumer> {
+    let (design, timing) = (Design::default(), Arc::new(timing));
+    let config = Config { directory: fleet(), timing, design, entropy: MEMBER };
+    Script::new(CONSUMER, Consumer::boot(config))
+}
+
+/// What this process is called in its group.
+const MEMBER: u64 = 71;
+
+fn assigned(generation: u32, partitions: impl IntoIterator<Item = u32>) -> Wire {
+    let partitions = partitions.into_iter().collect();
+    Wire::Assigned { member: MEMBER, generation, partitions }
+}
+
+/// A consumer alone in its group, of which the trace shows one partition and nothing of the group:
+/// the other partitions never get an answer.
 fn consumer(timing: Timing) -> Script<Consumer> {
-    let config = Config { directory: fleet(), timing: Arc::new(timing), design: Design::default() };
-    let mut t = Script::new(CONSUMER, Consumer::boot(config));
+    let mut t = fresh(timing).without(&["GroupHeartbeat"]);
     t.unseen(|t| {
-        t.boots();
-        assert_eq!(t.last.len(), 2 * LOG_PARTITIONS as usize, "one question per partition");
+        t.boots().receives(EVENT_LOG, assigned(1, 0..LOG_PARTITIONS));
+        assert_eq!(t.last.len(), 2 * LOG_PARTITIONS as usize + 1, "one question per partition");
         (1..LOG_PARTITIONS).for_each(|other| {
             t.forgets(Timer::Retry(other));
         });
@@ -26,7 +42,7 @@ fn consumer(timing: Timing) -> Script<Consumer> {
 }
 
 fn polled(from: u64, events: Vec<SessionEvent>) -> Wire {
-    Wire::Polled { partition: 0, from, end: from + events.len() as u64, events }
+    Wire::Polled { generation: 1, partition: 0, from, end: from + events.len() as u64, events }
 }
 
 fn applied(next: u64) -> Wire {
@@ -42,7 +58,7 @@ fn it_commits_only_what_the_registry_has_applied() {
     t.beat("the gateway of a session that lost is told, and waiting rows are woken");
     let displaced = vec![Displacement { loser: old, winner: 2 }];
     t.receives(REGISTRY, Wire::Applied { partition: 0, next: 2, displaced, dead: vec![] });
-    t.receives(EVENT_LOG, Wire::Committed { partition: 0, next: 2 });
+    t.receives(EVENT_LOG, Wire::Committed { generation: 1, partition: 0, next: 2 });
     t.beat("the controlled rate: one batch per interval").pass(CONSUMER_POLL);
     golden!(t);
 }
@@ -53,7 +69,8 @@ fn a_question_without_an_answer_is_asked_again() {
     t.pass(RETRY_STORE);
     t.receives(EVENT_LOG, polled(0, vec![SessionEvent::Opened(session(2, 1, 1))]));
     t.pass(RETRY_STORE).receives(REGISTRY, applied(1));
-    t.pass(RETRY_STORE).receives(EVENT_LOG, Wire::Committed { partition: 0, next: 1 });
+    t.pass(RETRY_STORE)
+        .receives(EVENT_LOG, Wire::Committed { generation: 1, partition: 0, next: 1 });
     golden!(t);
 }
 
@@ -63,12 +80,12 @@ fn answers_to_an_earlier_try_change_nothing() {
     let opened = |epoch| SessionEvent::Opened(session(2, epoch, 1));
     t.unseen(|t| {
         t.receives(EVENT_LOG, polled(0, vec![opened(1)])).receives(REGISTRY, applied(1));
-        t.receives(EVENT_LOG, Wire::Committed { partition: 0, next: 1 });
+        t.receives(EVENT_LOG, Wire::Committed { generation: 1, partition: 0, next: 1 });
         t.pass(CONSUMER_POLL).receives(EVENT_LOG, polled(1, vec![opened(2)]));
     });
     t.beat("it is applying the second entry; the answers about the first come once more");
     t.receives(EVENT_LOG, polled(0, vec![opened(1)])).receives(REGISTRY, applied(1));
-    t.receives(EVENT_LOG, Wire::Committed { partition: 0, next: 1 });
+    t.receives(EVENT_LOG, Wire::Committed { generation: 1, partition: 0, next: 1 });
     t.receives(REGISTRY, applied(2));
     golden!(t);
 }
@@ -76,7 +93,7 @@ fn answers_to_an_earlier_try_change_nothing() {
 #[test]
 fn a_store_that_is_down_is_asked_again_when_the_timer_fires() {
     let mut t = consumer(Timing::default());
-    let question = Wire::Poll { partition: 0, from: None, most: CONSUMER_BATCH };
+    let question = Wire::Poll { generation: 1, partition: 0, from: None, most: CONSUMER_BATCH };
     t.refused(EVENT_LOG, question).pass(RETRY_STORE);
     golden!(t);
 }
@@ -96,13 +113,76 @@ fn a_lagging_consumer_applies_nothing_before_it_is_ripe() {
 
 #[test]
 fn a_new_consumer_asks_for_the_groups_own_place() {
-    let config = Config {
-        directory: fleet(),
-        timing: Arc::new(Timing::default()),
-        design: Design::default(),
-    };
-    let mut t = Script::new(CONSUMER, Consumer::boot(config)).without(&["Retry"]);
-    t.boots();
+    let mut t = fresh(Timing::default()).without(&["Retry"]);
+    t.boots().pass(RETRY_STORE);
+    t.beat("to another process of this host: not to this one");
+    t.receives(EVENT_LOG, Wire::Assigned { member: 70, generation: 4, partitions: vec![0] });
+    t.receives(EVENT_LOG, assigned(5, [0, 1]));
+    t.beat("overtaken by that").receives(EVENT_LOG, assigned(4, [6, 7]));
+    golden!(t);
+}
+
+#[test]
+fn what_stays_in_a_rebalance_goes_on_where_it_is() {
+    let mut t = fresh(Timing::default()).without(&["Retry", "GroupHeartbeat"]);
+    t.unseen(|t| {
+        t.boots().receives(EVENT_LOG, assigned(1, [0, 1]));
+    });
+    t.receives(EVENT_LOG, polled(0, vec![SessionEvent::Opened(session(2, 1, 1))]));
+    t.beat(
+        "it keeps the batch that is being applied, and commits it as a member of this generation",
+    );
+    t.receives(EVENT_LOG, assigned(2, [0, 2])).receives(REGISTRY, applied(1));
+    golden!(t);
+}
+
+#[test]
+fn a_zombie_is_told_by_its_commit_and_joins_again() {
+    let mut t = consumer(Timing::default());
+    t.receives(EVENT_LOG, polled(0, vec![SessionEvent::Opened(session(2, 1, 1))]));
+    t.beat("it is paused; the group goes on without it").receives(REGISTRY, applied(1));
+    t.receives(EVENT_LOG, Wire::Fenced { generation: 1, partition: 0 });
+    t.receives(EVENT_LOG, Wire::UnknownMember { member: MEMBER });
+    t.beat("what was meant for its earlier generation finds nothing");
+    t.receives(EVENT_LOG, Wire::Committed { generation: 1, partition: 0, next: 1 });
+    t.receives(EVENT_LOG, assigned(3, [0]));
+    golden!(t);
+}
+
+#[test]
+fn a_consumer_that_cannot_reach_the_registry_leaves_the_group_for_a_while() {
+    let mut t = consumer(Timing::default());
+    t.unseen(|t| {
+        t.receives(EVENT_LOG, polled(0, vec![SessionEvent::Opened(session(2, 1, 1))]));
+        for _ in 0..9 {
+            t.pass(GROUP_HEARTBEAT).receives(EVENT_LOG, assigned(1, 0..LOG_PARTITIONS));
+        }
+    });
+    t.pass(2 * GROUP_HEARTBEAT);
+    let left = Wire::LeaveGroup { member: MEMBER };
+    let left = |action: &Action| matches!(action, Action::Send { wire, .. } if *wire == left);
+    assert!(t.done.iter().any(left), "{}", t.trace());
+    let before = t.done.len();
+    t.pass(SESSION_TIMEOUT);
+    let join = Wire::JoinGroup { member: MEMBER };
+    let joins = |action: &Action| matches!(action, Action::Send { wire, .. } if *wire == join);
+    assert!(t.done[before..].iter().any(joins), "it never comes back:\n{}", t.trace());
+}
+
+#[test]
+fn a_displaced_connections_gateway_is_asked_until_it_confirms() {
+    let mut t = consumer(Timing::default()).without(&["Retry", "GroupHeartbeat", "Apply", "Poll"]);
+    let events =
+        vec![SessionEvent::Opened(session(2, 2, 3)), SessionEvent::Opened(session(3, 2, 3))];
+    t.unseen(|t| {
+        t.receives(EVENT_LOG, polled(0, events));
+    });
+    let lost = |user| Displacement { loser: session(user, 1, user - 1), winner: 2 };
+    let displaced = vec![lost(2), lost(3)];
+    t.receives(REGISTRY, Wire::Applied { partition: 0, next: 2, displaced, dead: vec![] });
+    t.beat("server-1 has closed it").receives(server(1), Wire::Displaced(lost(2)));
+    t.beat("server-2 is asked again; then its process is not there");
+    t.pass(RETRY_STORE).refused(server(2), Wire::Displace(lost(3))).pass(RETRY_STORE);
     golden!(t);
 }
 
@@ -112,7 +192,7 @@ fn a_group_that_has_committed_more_already_does_not_stall_it() {
     let mut t = consumer(Timing::default()).untold();
     t.receives(EVENT_LOG, polled(10, vec![SessionEvent::Opened(session(2, 1, 1))]));
     t.receives(REGISTRY, applied(11));
-    t.receives(EVENT_LOG, Wire::Committed { partition: 0, next: 20 });
+    t.receives(EVENT_LOG, Wire::Committed { generation: 1, partition: 0, next: 20 });
     let before = t.done.len();
     t.pass(CONSUMER_POLL);
     let polls = |action: &Action| matches!(action, Action::Send { wire: Wire::Poll { .. }, .. });

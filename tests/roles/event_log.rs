@@ -5,11 +5,34 @@ use crate::script::{Script, golden};
 use courier::disk::Disk;
 use courier::event_log::EventLog;
 use courier::id::{BatchId, Incarnation};
+use courier::limits::GROUP_HEARTBEAT;
 use courier::wire::{SessionEvent, Wire};
 use std::time::Duration;
 
+/// A log whose group has one member, in generation 1.
 fn log() -> Script<EventLog> {
-    Script::new(EVENT_LOG, EventLog::boot(&Disk::default()))
+    let mut t = empty();
+    t.unseen(|t| {
+        t.receives(CONSUMER, JOIN).synced();
+    });
+    t
+}
+
+fn empty() -> Script<EventLog> {
+    Script::new(EVENT_LOG, EventLog::boot(&Disk::default())).without(&["GroupSession"])
+}
+
+const JOIN: Wire = Wire::JoinGroup { member: 71 };
+
+/// Another process, on another host.
+const OTHER_JOINS: Wire = Wire::JoinGroup { member: 72 };
+
+fn beats(generation: u32) -> Wire {
+    Wire::GroupHeartbeat { member: 71, generation }
+}
+
+fn commit(generation: u32, next: u64) -> Wire {
+    Wire::Commit { generation, partition: PARTITION, next }
 }
 
 /// User 2's events.
@@ -21,7 +44,11 @@ fn publish(batch: u32, epochs: std::ops::RangeInclusive<u32>) -> Wire {
 }
 
 fn poll(from: Option<u64>) -> Wire {
-    Wire::Poll { partition: PARTITION, from, most: 2 }
+    poll_in(1, from)
+}
+
+fn poll_in(generation: u32, from: Option<u64>) -> Wire {
+    Wire::Poll { generation, partition: PARTITION, from, most: 2 }
 }
 
 #[test]
@@ -37,7 +64,8 @@ fn an_entry_is_read_only_when_it_is_durable() {
 fn a_batch_is_acknowledged_with_its_last_entry() {
     let mut t = log();
     t.receives(server(1), publish(1, 1..=2)).receives(server(2), publish(7, 3..=3));
-    t.synced_up_to(1).synced_up_to(2).synced();
+    // The first record is the group's.
+    t.synced_up_to(2).synced_up_to(3).synced();
     golden!(t);
 }
 
@@ -48,10 +76,10 @@ fn the_group_goes_on_where_it_committed() {
         t.receives(server(1), publish(1, 1..=5)).synced();
     });
     t.receives(CONSUMER, poll(None));
-    t.receives(CONSUMER, Wire::Commit { partition: PARTITION, next: 2 }).synced();
+    t.receives(CONSUMER, commit(1, 2)).synced();
     t.receives(CONSUMER, poll(Some(2)));
     t.beat("a delayed commit does not take the group back");
-    t.receives(CONSUMER, Wire::Commit { partition: PARTITION, next: 1 }).synced();
+    t.receives(CONSUMER, commit(1, 1)).synced();
     t.beat("a consumer that has lost its place").receives(CONSUMER, poll(None));
     golden!(t);
 }
@@ -60,10 +88,63 @@ fn the_group_goes_on_where_it_committed() {
 fn a_crash_loses_what_was_not_acknowledged() {
     let mut t = log();
     t.receives(server(1), publish(1, 1..=1)).synced();
-    t.receives(CONSUMER, Wire::Commit { partition: PARTITION, next: 1 }).synced();
+    t.receives(CONSUMER, commit(1, 1)).synced();
     t.receives(server(1), publish(2, 2..=2));
     t.reboot(EventLog::boot);
     t.receives(server(1), publish(2, 2..=2)).synced();
+    t.beat("the group is empty; its generations go on").receives(CONSUMER, beats(1));
+    t.receives(CONSUMER, JOIN).synced();
+    t.receives(CONSUMER, poll_in(2, None));
+    golden!(t);
+}
+
+#[test]
+fn a_rebalance_shares_the_partitions_once_it_is_durable() {
+    let mut t = empty();
+    t.receives(CONSUMER, JOIN).receives(CONSUMER_2, OTHER_JOINS);
+    t.beat("asked again, nothing is told before it is in force").receives(CONSUMER, JOIN);
+    t.synced_up_to(1).synced();
+    t.beat("neither a heartbeat nor a repeated join is a rebalance");
+    t.receives(CONSUMER, beats(2)).receives(CONSUMER, JOIN);
+    golden!(t);
+}
+
+#[test]
+fn a_member_that_falls_silent_loses_its_partitions() {
+    let mut t = log();
+    t.unseen(|t| {
+        t.receives(CONSUMER_2, OTHER_JOINS).synced();
+        for _ in 0..5 {
+            t.pass(GROUP_HEARTBEAT).receives(CONSUMER, beats(2));
+        }
+    });
+    t.beat("only the first has beaten; the other wakes up").synced();
+    t.receives(CONSUMER_2, Wire::Commit { generation: 2, partition: PARTITION, next: 9 });
+    t.receives(CONSUMER_2, Wire::GroupHeartbeat { member: 72, generation: 2 });
+    t.receives(CONSUMER_2, OTHER_JOINS).synced();
+    golden!(t);
+}
+
+#[test]
+fn a_member_that_leaves_gives_its_partitions_to_the_others() {
+    let mut t = log();
+    t.unseen(|t| {
+        t.receives(CONSUMER_2, OTHER_JOINS).synced();
+    });
+    t.receives(CONSUMER_2, Wire::LeaveGroup { member: 72 }).synced();
+    t.beat("said twice, it has left once").receives(CONSUMER_2, Wire::LeaveGroup { member: 72 });
+    golden!(t);
+}
+
+#[test]
+fn a_poll_that_is_held_is_never_answered_to_a_fenced_member() {
+    let mut t = log();
     t.receives(CONSUMER, poll(None));
+    t.beat("another process on this host, and so another generation");
+    t.receives(CONSUMER, Wire::JoinGroup { member: 73 }).synced();
+    t.receives(server(1), publish(1, 1..=1)).synced();
+    t.beat("what its predecessor asks is refused, and so are its commits");
+    t.receives(CONSUMER, poll(None)).receives(CONSUMER, commit(1, 1));
+    t.beat("its own question is answered").receives(CONSUMER, poll_in(2, None));
     golden!(t);
 }

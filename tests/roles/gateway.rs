@@ -2,12 +2,15 @@
 
 use crate::cast::*;
 use crate::script::{Script, golden};
-use courier::design::Design;
+use courier::design::{Design, Registration};
 use courier::disk::Disk;
 use courier::frame::Frame;
 use courier::gateway::{Config, Gateway};
 use courier::id::{BatchId, Incarnation, Session};
-use courier::limits::{ANNOUNCE_PERIOD, BODY_BYTES_MAX, RETRY_STORE, UNACKED_MESSAGES_MAX};
+use courier::limits::{
+    ANNOUNCE_PERIOD, BODY_BYTES_MAX, REANNOUNCE_PERIOD, REGISTRY_CHECK, RETRY_STORE,
+    UNACKED_MESSAGES_MAX,
+};
 use courier::node::{Action, CloseCause, Timer};
 use courier::timing::Timing;
 use courier::wire::{
@@ -101,10 +104,10 @@ fn an_offer_to_a_connection_that_is_not_here_is_a_definite_no() {
 }
 
 #[test]
-fn an_offer_whose_connection_dies_is_never_answered() {
+fn an_offer_whose_connection_dies_is_answered_with_a_no() {
     let mut t = with(&[2]);
     t.receives(app(1), offer(session(2, 1, 1), 1, 1..=1));
-    t.beat("it may have the message or not: only the lease may decide");
+    t.beat("it may have the message or not; whoever offers it again finds out");
     t.closed(conn(2, 1), CloseCause::TimedOut);
     golden!(t);
 }
@@ -356,6 +359,93 @@ fn a_session_is_announced_once_per_period() {
     batches.dedup(); // A batch that was published again is one announcement.
     let times = batches.len() as u32;
     assert!((PERIODS - 1..=PERIODS + 1).contains(&times), "{times} times in {PERIODS} periods");
+}
+
+fn registry_is_in(boot: u32) -> Wire {
+    Wire::Pong { nonce: 0, incarnation: Incarnation(boot), connections: 0 }
+}
+
+fn published(actions: &[Action]) -> impl Iterator<Item = (BatchId, &Vec<SessionEvent>)> {
+    actions.iter().filter_map(|action| match action {
+        Action::Send { wire: Wire::Publish { batch, events }, .. } => Some((*batch, events)),
+        _ => None,
+    })
+}
+
+/// The log acknowledges what was published last; its answers to earlier batches change nothing.
+fn answer_publishes(t: &mut Script<Gateway>) {
+    let last = published(&t.done).last().map(|(batch, _)| batch);
+    if let Some(batch) = last {
+        t.receives(EVENT_LOG, Wire::Published { batch });
+    }
+}
+
+fn announced(actions: &[Action]) -> Vec<Session> {
+    published(actions).flat_map(|(_, events)| events).map(|event| event.session()).collect()
+}
+
+#[test]
+fn when_the_registry_has_restarted_all_sessions_are_announced_within_half_a_minute() {
+    let users: Vec<u32> = (1..=9).collect();
+    let mut t = with(&users);
+    t.receives(REGISTRY, registry_is_in(1));
+    let begun = t.done.len();
+    t.unseen(|t| {
+        t.pass(REGISTRY_CHECK);
+        answer_publishes(t);
+        t.receives(REGISTRY, registry_is_in(2));
+        t.receives(REGISTRY, registry_is_in(2));
+        assert_eq!(t.last, [], "told of the same boot again");
+        for _ in 0..REANNOUNCE_PERIOD.as_secs() {
+            t.pass(Duration::from_secs(1));
+            answer_publishes(t);
+        }
+    });
+    let mut announced = announced(&t.done[begun..]);
+    announced.sort_unstable();
+    announced.dedup();
+    assert_eq!(announced.len(), users.len(), "{announced:?}");
+}
+
+#[test]
+fn who_was_cut_off_from_the_registry_announces_its_sessions_again() {
+    let mut t = with(&[2]).without(&["Silence", "Announce", "Republish"]);
+    t.receives(REGISTRY, registry_is_in(1))
+        .receives(EVENT_LOG, Wire::Published { batch: batch(2) });
+    t.beat("one check is lost: weather").pass(2 * REGISTRY_CHECK);
+    t.receives(REGISTRY, registry_is_in(1));
+    t.beat("three are").pass(3 * REGISTRY_CHECK).receives(REGISTRY, registry_is_in(1));
+    golden!(t);
+}
+
+fn registered(registration: Registration) -> Script<Gateway> {
+    let (timing, design) =
+        (Arc::new(Timing::default()), Design { registration, ..Design::default() });
+    let config = Config { host: server(1), directory: fleet(), timing, design };
+    let mut t = Script::new(server(1), Gateway::boot(config, &Disk::default()));
+    t.unseen(|t| {
+        t.boots().synced().opened(conn(2, 1));
+    });
+    t.without(&["Silence", "Report"])
+}
+
+#[test]
+fn a_row_that_is_written_directly_is_said_once() {
+    let mut t = registered(Registration::DirectWrite);
+    t.arrives(conn(2, 1), hello(2, 1));
+    t.refused(REGISTRY, Wire::Register { event: SessionEvent::Opened(session(2, 1, 1)) });
+    t.pass(2 * ANNOUNCE_PERIOD);
+    t.beat("that it lost it hears from the registry itself");
+    t.receives(REGISTRY, Wire::Displace(Displacement { loser: session(2, 1, 1), winner: 2 }));
+    golden!(t);
+}
+
+#[test]
+fn with_the_log_only_nothing_is_announced_again() {
+    let mut t = registered(Registration::LogOnly);
+    t.arrives(conn(2, 1), hello(2, 1));
+    t.receives(EVENT_LOG, Wire::Published { batch: batch(1) }).pass(2 * ANNOUNCE_PERIOD);
+    golden!(t);
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use crate::cast::*;
 use crate::script::{Script, golden};
+use courier::disk::Disk;
 use courier::id::Incarnation;
 use courier::monitor::{Config, Monitor};
 use courier::timing::Timing;
@@ -15,7 +16,7 @@ const SUSPECT_AFTER: Duration = Duration::from_secs(5);
 
 fn monitor_1() -> Script<Monitor> {
     let timing = Arc::new(Timing::default());
-    Script::new(monitor(1), Monitor::boot(Config { directory: fleet(), timing }))
+    Script::new(monitor(1), Monitor::boot(Config { directory: fleet(), timing }, &Disk::default()))
 }
 
 fn pong(incarnation: u32) -> Wire {
@@ -44,6 +45,18 @@ fn the_incarnation_that_answered_last_is_the_one_suspected() {
     let mut t = monitor_1().without(&["Ping", "Probe"]);
     t.boots().receives(server(1), pong(1)).receives(server(1), pong(2));
     t.beat("an answer that was overtaken by its successor's").receives(server(1), pong(1));
+    t.pass(SUSPECT_AFTER);
+    golden!(t);
+}
+
+#[test]
+fn a_monitor_that_boots_after_a_servers_death_misses_it_too() {
+    let mut t = monitor_1().without(&["Ping", "Probe"]);
+    t.boots().receives(server(1), pong(2)).synced();
+    t.beat("while it is down, server-1 dies");
+    t.reboot(|disk| {
+        Monitor::boot(Config { directory: fleet(), timing: Arc::new(Timing::default()) }, disk)
+    });
     t.pass(SUSPECT_AFTER);
     golden!(t);
 }

@@ -117,6 +117,7 @@ impl Replay<'_> {
         match *note {
             Note::RowWritten { session } => self.written(at, session),
             Note::RowRemoved { session, why } => self.removed(at, session, why),
+            Note::RowMistaken { named, row } => self.mistaken(at, named, row),
             Note::Serving { incarnation: Incarnation(now) } => {
                 self.is_over(host, Incarnation(now.saturating_sub(1)))
             }
@@ -185,6 +186,19 @@ impl Replay<'_> {
         // A removal of something else leaves a newer row where it was.
         if known_epoch(self.rows.get(&device)) <= session.epoch {
             self.set(at, device, Known::certainly(session, Some(why)));
+        }
+    }
+
+    /// A removal took another row than the one it named.
+    fn mistaken(&mut self, at: u64, named: Session, row: Session) {
+        if named.epoch < row.epoch {
+            let what = format!(
+                "{} was removed at {} in the name of {}",
+                self.words.session(row),
+                self.words.time(at),
+                self.words.session(named),
+            );
+            self.findings.add(at, None, Some(row.device), what);
         }
     }
 

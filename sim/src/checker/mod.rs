@@ -14,6 +14,7 @@ mod in_order;
 mod liveness;
 mod no_duplicate;
 mod no_loss;
+mod one_owner;
 mod persist_ack;
 mod phantom;
 mod presence;
@@ -65,6 +66,8 @@ pub enum Invariant {
     Gap,
     /// I6: an older session never replaces or removes a newer row.
     FreshRegistry,
+    /// I7: a displaced connection is closed, and who is connected is routable.
+    OneOwner,
     /// I8: a row that leads to a dead or wrong server does not outlive its bound.
     StaleBound,
     /// I9: who beats is not offline; who is silent is; and nobody flaps.
@@ -124,6 +127,7 @@ pub fn check(history: &History, bounds: &Bounds) -> Vec<Anomaly> {
     in_order::check(history, &mut anomalies);
     sequence::check(history, &mut anomalies);
     fresh_registry::check(history, &mut anomalies);
+    one_owner::check(history, bounds, &mut anomalies);
     stale_bound::check(history, bounds, &mut anomalies);
     presence::check(history, bounds, &mut anomalies);
     persist_ack::check(history, &mut anomalies);

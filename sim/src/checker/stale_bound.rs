@@ -6,7 +6,7 @@
 //! lags; then that moment counts.
 //!
 //! The bound is for a fleet that is left alone: time counts only in one piece in which none of
-//! those that could mend the row (registry, event log, consumer, cleaner, monitors, database, the
+//! those that could mend the row (registry, event log, consumers, cleaner, monitors, database, the
 //! gateway of the newer connection, and its own gateway once that runs again) was down, paused or
 //! under a fault. That its own gateway is down is no excuse: this is what the bound is about. If
 //! the run ends first, nothing is known.
@@ -46,14 +46,9 @@ pub(super) fn check(history: &History, bounds: &Bounds, anomalies: &mut Vec<Anom
 /// When any of the servers that every repair needs was disturbed.
 fn menders(history: &History, weather: &Weather) -> Spans {
     let directory = &history.cast.directory;
-    let one_of_a_kind = [
-        directory.registry,
-        directory.event_log,
-        directory.consumer,
-        directory.cleaner,
-        directory.database,
-    ];
-    let hosts = one_of_a_kind.iter().chain(&directory.monitors);
+    let one_of_a_kind =
+        [directory.registry, directory.event_log, directory.cleaner, directory.database];
+    let hosts = one_of_a_kind.iter().chain(&directory.monitors).chain(&directory.consumers);
     let disturbed: Vec<Spans> = hosts.map(|host| weather.disturbed(*host)).collect();
     Spans::union(&disturbed)
 }

@@ -13,7 +13,7 @@ use crate::history::{Entry, Fact, History, Life, Phase};
 use courier::id::{
     ConversationId, DeviceId, HostId, Incarnation, MessageId, Session, Stamp, UserId,
 };
-use courier::note::{Disconnect, Note, Removal, Status};
+use courier::note::{Disconnect, Note, Removal, SessionEnd, Status};
 use courier::timing::Timing;
 use courier::wire::Rejection;
 use std::sync::Arc;
@@ -33,7 +33,7 @@ struct Story {
 fn story() -> Story {
     let person = |name: &str, devices| Person { name: name.into(), devices, servers: Vec::new() };
     let people = [person("alice", 1), person("bob", 1), person("carol", 1), person("dora", 2)];
-    let numbers = Numbers { servers: 3, apps: 1, workers: 1, monitors: 2 };
+    let numbers = Numbers { servers: 3, apps: 1, workers: 1, monitors: 2, consumers: 2 };
     let team = ("team".to_owned(), vec![UserId(0), UserId(1), UserId(3)]);
     let cast = Cast::new(&numbers, &people, &[team], nanos(10.0));
     Story { history: History::new(Arc::new(cast)), now: 0, faults: Vec::new() }
@@ -85,6 +85,12 @@ impl Story {
     fn fault_ends(self, number: usize) -> Self {
         let hosts = self.faults[number].clone();
         self.fact(Fact::Fault { number, phase: Phase::Ends, kind: "partition".into(), hosts })
+    }
+
+    /// A fault of this host, over at once.
+    fn cut_off(self, host: &str) -> Self {
+        let number = self.faults.len();
+        self.fault(&[host]).fault_ends(number)
     }
 
     fn healed(self) -> Self {
@@ -169,6 +175,11 @@ impl Story {
         self.note(device, Note::Disconnected { epoch, cause: Disconnect::FlightMode })
     }
 
+    fn ended(self, device: &str, epoch: u32, server: &str) -> Self {
+        let session = self.session(device, epoch, server, 1);
+        self.note(server, Note::SessionEnded { session, cause: SessionEnd::Displaced })
+    }
+
     fn serving(self, server: &str, incarnation: u32) -> Self {
         self.note(server, Note::Serving { incarnation: Incarnation(incarnation) })
     }
@@ -231,7 +242,32 @@ impl Story {
 impl Story {
     fn told(mut self) -> History {
         self.history.end = self.now;
-        self.history
+        self.registered().history
+    }
+
+    /// A story that does not speak of a device's rows is not about them: each connection has had
+    /// its row at once.
+    fn registered(mut self) -> Self {
+        let registry = self.history.cast.directory.registry;
+        let spoken_of: Vec<DeviceId> =
+            self.history.entries.iter().filter_map(|entry| row_of(&entry.fact)).collect();
+        let mut entries = Vec::new();
+        let mut held = std::collections::BTreeMap::new();
+        for entry in std::mem::take(&mut self.history.entries) {
+            let session = connection_of(&self.history, &entry.fact);
+            let at = entry.at;
+            entries.push(entry);
+            let Some(session) = session.filter(|s| !spoken_of.contains(&s.device)) else {
+                continue;
+            };
+            let closed = held.insert(session.device, session);
+            let closed = closed.map(|session| Note::RowRemoved { session, why: Removal::Closed });
+            for note in closed.into_iter().chain([Note::RowWritten { session }]) {
+                entries.push(Entry { at, fact: Fact::Noted { host: registry, note } });
+            }
+        }
+        self.history.entries = entries;
+        self
     }
 
     fn anomalies(self) -> Vec<Anomaly> {
@@ -260,13 +296,34 @@ impl Story {
     }
 }
 
+fn row_of(fact: &Fact) -> Option<DeviceId> {
+    match fact {
+        Fact::Noted {
+            note:
+                Note::RowWritten { session }
+                | Note::RowRestored { session }
+                | Note::RowRemoved { session, .. },
+            ..
+        } => Some(session.device),
+        _ => None,
+    }
+}
+
+fn connection_of(history: &History, fact: &Fact) -> Option<Session> {
+    let Fact::Noted { host, note: Note::Connected { gateway, incarnation, epoch } } = *fact else {
+        return None;
+    };
+    let device = history.cast.device_at(host)?;
+    Some(Session { device, epoch, gateway, incarnation })
+}
+
 fn judged(history: &History, timing: Timing) -> Vec<Anomaly> {
     check(history, &Bounds { stale: MINUTE, drain: MINUTE, timing })
 }
 
 use Invariant::{
-    Claim, FreshRegistry, InOrder, Liveness, NoDuplicate, NoLoss, PersistAck, Phantom, Presence,
-    RetryBudget, Sequence, StaleBound,
+    Claim, FreshRegistry, InOrder, Liveness, NoDuplicate, NoLoss, OneOwner, PersistAck, Phantom,
+    Presence, RetryBudget, Sequence, StaleBound,
 };
 
 #[test]
@@ -550,13 +607,15 @@ mod registry {
     #[test]
     fn a_swept_incarnation_never_owns_a_row_again() {
         let swept = || {
-            let story = story().row("bob", 5, "server-1", 1).declared_dead("server-1", 1);
+            let story = story().cut_off("server-1").row("bob", 5, "server-1", 1);
+            let story = story.declared_dead("server-1", 1);
             story.gone("bob", 5, "server-1", 1, Swept).cleaned("server-1", 1)
         };
         swept().row("carol", 1, "server-1", 1).breaks(FreshRegistry);
         swept().row("carol", 1, "server-1", 2).holds();
         // Without a row to remove, the cleaner's word is all there is.
-        let cleaned = story().declared_dead("server-1", 1).cleaned("server-1", 1);
+        let cleaned =
+            story().cut_off("server-1").declared_dead("server-1", 1).cleaned("server-1", 1);
         cleaned.row("carol", 1, "server-1", 1).breaks(FreshRegistry);
     }
 
@@ -565,7 +624,11 @@ mod registry {
         let row = || story().serving("server-1", 2).row("bob", 5, "server-1", 2);
         row().gone("bob", 5, "server-1", 2, Swept).breaks(FreshRegistry);
         row().serving("server-1", 3).gone("bob", 5, "server-1", 2, Swept).holds();
-        row().declared_dead("server-1", 2).gone("bob", 5, "server-1", 2, Swept).holds();
+        row()
+            .cut_off("server-1")
+            .declared_dead("server-1", 2)
+            .gone("bob", 5, "server-1", 2, Swept)
+            .holds();
     }
 
     fn restarted(story: Story) -> Story {
@@ -587,7 +650,11 @@ mod registry {
 
     #[test]
     fn a_crash_may_lose_a_removal_and_a_sweep() {
-        let story = story().row("bob", 5, "server-1", 1).at(9.5).declared_dead("server-1", 1);
+        let story = story()
+            .row("bob", 5, "server-1", 1)
+            .at(9.5)
+            .cut_off("server-1")
+            .declared_dead("server-1", 1);
         let story = story.gone("bob", 5, "server-1", 1, Swept).at(10.0);
         let story = restarted(story).cleaned("server-1", 1);
         story.row("carol", 1, "server-1", 1).gone("bob", 5, "server-1", 1, Evicted).holds();
@@ -605,6 +672,124 @@ mod registry {
         let story = story().row("bob", 4, "server-1", 1).at(5.0).row("bob", 5, "server-2", 1);
         let story = story.at(5.5).life("registry", Life::Paused).at(14.0);
         restarted(story).row("bob", 4, "server-1", 1).holds();
+    }
+}
+
+mod owner {
+    use super::*;
+
+    /// Bob connects at 20 s; nobody writes his row.
+    fn unregistered() -> Story {
+        let story = story().row("bob", 1, "server-2", 1);
+        let story = story.gone("bob", 1, "server-2", 1, Removal::Closed).at(20.0);
+        story.connected("bob", "server-1", 2)
+    }
+
+    /// The bound: a consumer and its gateway's checks and announcements, and five retries.
+    const ROUTABLE: f64 = 63.0;
+
+    #[test]
+    fn who_is_connected_for_long_enough_has_its_row() {
+        let what = unregistered().at(20.5 + ROUTABLE).breaks(OneOwner);
+        let expected = "bob e2 at server-1 i1 was connected and had no row since T+10.000s, \
+                        and still had none at T+73.000s; the bound is 63.000s";
+        assert_eq!(what, expected);
+        let in_time = || unregistered().at(19.5 + ROUTABLE);
+        in_time().row("bob", 2, "server-1", 1).at(500.0).holds();
+        in_time().disconnected("bob", 2).holds();
+        in_time().crashed("bob").holds();
+    }
+
+    #[test]
+    fn a_row_that_goes_under_a_living_connection_must_come_back() {
+        let there = || unregistered().row("bob", 2, "server-1", 1).at(100.0);
+        let gone = || there().gone("bob", 2, "server-1", 1, Removal::Evicted);
+        gone().at(101.0 + ROUTABLE).breaks(OneOwner);
+        gone().at(120.0).row("bob", 2, "server-1", 1).at(500.0).holds();
+    }
+
+    #[test]
+    fn a_registry_that_restarts_says_what_it_has_found() {
+        let there = || unregistered().row("bob", 2, "server-1", 1).at(100.0).crashed("registry");
+        let back = || there().at(101.0).started("registry");
+        back().at(102.0 + ROUTABLE).breaks(OneOwner);
+        let restored = |story: Story| {
+            let session = story.session("bob", 2, "server-1", 1);
+            story.note("registry", Note::RowRestored { session })
+        };
+        restored(back()).at(500.0).holds();
+    }
+
+    #[test]
+    fn time_in_which_the_way_to_the_registry_was_disturbed_does_not_count() {
+        for host in ["bob", "server-1", "log", "registry", "consumer-2"] {
+            let story = || unregistered().at(60.0);
+            let faulted = || story().fault(&[host]).at(200.0).fault_ends(0);
+            faulted().at(199.0 + ROUTABLE).holds();
+            faulted().at(201.0 + ROUTABLE).breaks(OneOwner);
+        }
+    }
+
+    #[test]
+    fn a_consumer_that_is_down_is_replaced_but_not_if_it_is_the_last() {
+        let story = || unregistered().at(60.0).crashed("consumer-1");
+        story().at(59.0 + ROUTABLE).holds();
+        story().at(61.0 + ROUTABLE).breaks(OneOwner);
+        story().crashed("consumer-2").at(500.0).holds();
+    }
+
+    /// Bob's newer connection gets the row at 20 s.
+    fn displaced() -> Story {
+        let story = story().row("bob", 1, "server-1", 1).at(20.0);
+        story.row("bob", 2, "server-2", 1)
+    }
+
+    fn ended(story: Story) -> Story {
+        story.ended("bob", 1, "server-1")
+    }
+
+    #[test]
+    fn a_displaced_connection_is_closed() {
+        let what = displaced().at(33.0).breaks(OneOwner);
+        let expected = "bob e1 at server-1 i1 lost to connection 2 at T+10.000s, \
+                        and was not closed at T+22.000s";
+        assert_eq!(what, expected);
+        ended(displaced().at(31.0)).at(500.0).holds();
+        ended(story().row("bob", 1, "server-1", 1)).row("bob", 2, "server-2", 1).at(90.0).holds();
+        displaced().at(31.0).holds();
+    }
+
+    #[test]
+    fn who_could_not_be_told_is_closed_for_its_silence() {
+        for host in ["server-1", "consumer-1", "registry"] {
+            let disturbed = || displaced().at(25.0).fault(&[host]).at(26.0).fault_ends(0);
+            ended(disturbed().at(100.0)).at(500.0).holds();
+            disturbed().at(120.0).breaks(OneOwner);
+        }
+        // Nor is anybody told whose process is gone.
+        let served = story().serving("server-1", 1).row("bob", 1, "server-1", 1).at(15.0);
+        served.crashed("server-1").row("bob", 2, "server-2", 1).at(500.0).holds();
+    }
+
+    #[test]
+    fn a_session_that_came_too_late_is_closed_too() {
+        let late = story().row("bob", 2, "server-2", 1).at(20.0);
+        let session = late.session("bob", 1, "server-1", 1);
+        late.note("registry", Note::RowFenced { session }).at(33.0).breaks(OneOwner);
+    }
+
+    #[test]
+    fn a_server_that_nothing_happened_to_is_not_declared_dead() {
+        let what = story().at(50.0).declared_dead("server-1", 1).breaks(OneOwner);
+        assert_eq!(
+            what,
+            "server-1 i1 was declared dead at T+40.000s, and nothing had happened to it"
+        );
+        let faulted = |hosts: &[&str]| story().fault(hosts).at(50.0).declared_dead("server-1", 1);
+        faulted(&["server-1", "app-1"]).holds();
+        // One observer may be misled; the two that must agree may not.
+        faulted(&["monitor-1"]).breaks(OneOwner);
+        faulted(&["monitor-1", "monitor-2"]).holds();
     }
 }
 
@@ -652,7 +837,7 @@ mod stale {
 
     #[test]
     fn time_under_a_fault_of_who_could_mend_it_does_not_count() {
-        for mender in ["registry", "log", "consumer", "cleaner", "db", "monitor-2"] {
+        for mender in ["registry", "log", "consumer-1", "cleaner", "db", "monitor-2"] {
             let faulted = || dead().at(60.0).fault(&["server-3", mender]).at(100.0).fault_ends(0);
             faulted().at(159.0).holds();
             faulted().at(161.0).breaks(StaleBound);
@@ -670,12 +855,13 @@ mod stale {
     /// Bob moves to server 2 at 20 s; the row still says server 1.
     fn wrong() -> Story {
         let story = story().connected("bob", "server-1", 1).row("bob", 1, "server-1", 1);
-        story.at(20.0).disconnected("bob", 1).connected("bob", "server-2", 2)
+        let story = story.at(20.0).disconnected("bob", 1).ended("bob", 1, "server-1");
+        story.connected("bob", "server-2", 2)
     }
 
     #[test]
     fn a_row_that_leads_to_the_wrong_server_for_too_long() {
-        let what = wrong().at(90.0).breaks(StaleBound);
+        let what = wrong().at(82.0).breaks(StaleBound);
         assert!(what.contains("connected as bob e2 at server-2 i1 since T+10.000s"), "{what}");
     }
 

@@ -29,8 +29,17 @@ impl Spans {
         Self::new(all.into_iter().flat_map(|spans| spans.0.iter().copied()).collect())
     }
 
+    /// What is in these spans and in those.
+    pub fn within(&self, those: &Spans) -> Self {
+        self.without(&self.without(those))
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = (u64, u64)> + '_ {
+        self.0.iter().copied()
+    }
+
     /// What is in these spans and not inside those.
-    fn without(&self, those: &Spans) -> Self {
+    pub fn without(&self, those: &Spans) -> Self {
         let mut rest = Vec::new();
         for &(from, to) in &self.0 {
             let mut begin = from;

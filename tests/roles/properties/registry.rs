@@ -6,9 +6,11 @@ use crate::script::Script;
 use courier::design::Design;
 use courier::disk::Disk;
 use courier::id::Session;
+use courier::limits::TAKEOVER_LIMIT;
 use courier::node::Action;
+use courier::note::Note;
 use courier::registry::{Config, Registry};
-use courier::wire::{SessionEvent, Wire};
+use courier::wire::{Displacement, SessionEvent, Wire};
 use proptest::prelude::*;
 use std::collections::BTreeSet;
 
@@ -19,6 +21,10 @@ enum Op {
     Opened(u32),
     Closed(u32),
     Evicted(u32),
+    /// The gateway of the first says that it has been closed for the second.
+    Confirmed(u32, u32),
+    /// Half of a takeover's limit.
+    Waits,
     /// A crash after everything was synced: the rows come back from the records.
     Rebooted,
 }
@@ -28,6 +34,8 @@ fn ops(evictions: u32) -> impl Strategy<Value = Vec<Op>> {
         4 => (1..=EPOCHS).prop_map(Op::Opened),
         3 => (1..=EPOCHS).prop_map(Op::Closed),
         evictions => (1..=EPOCHS).prop_map(Op::Evicted),
+        2 => (1..EPOCHS, 1..=EPOCHS).prop_map(|(loser, winner)| Op::Confirmed(loser, winner)),
+        1 => Just(Op::Waits),
         1 => Just(Op::Rebooted),
     ];
     prop::collection::vec(op, 0..40)
@@ -38,12 +46,26 @@ fn of(epoch: u32) -> Session {
     session(2, epoch, 1 + epoch % 3)
 }
 
+fn registry() -> Script<Registry> {
+    let config = Config { design: Design::default() };
+    Script::new(REGISTRY, Registry::boot(config, &Disk::default())).untold()
+}
+
 fn apply(t: &mut Script<Registry>, op: Op) {
     let event = match op {
         Op::Opened(epoch) => SessionEvent::Opened(of(epoch)),
         Op::Closed(epoch) => SessionEvent::Closed(of(epoch)),
         Op::Evicted(epoch) => {
             t.receives(app(1), Wire::Evict { session: of(epoch) });
+            return;
+        }
+        Op::Confirmed(loser, winner) => {
+            let displacement = Displacement { loser: of(loser), winner };
+            t.receives(CONSUMER, Wire::Displaced(displacement));
+            return;
+        }
+        Op::Waits => {
+            t.pass(TAKEOVER_LIMIT / 2);
             return;
         }
         Op::Rebooted => {
@@ -67,7 +89,7 @@ proptest! {
 
     #[test]
     fn the_epoch_of_a_device_never_goes_back(ops in ops(2)) {
-        let mut t = Script::new(REGISTRY, Registry::boot(Config { design: Design::default() }, &Disk::default())).untold();
+        let mut t = registry();
         let mut highest = 0;
         for op in ops {
             apply(&mut t, op);
@@ -82,7 +104,7 @@ proptest! {
     /// has closed never is again.
     #[test]
     fn the_newest_connection_is_routable_exactly_until_it_closes(ops in ops(1)) {
-        let mut t = Script::new(REGISTRY, Registry::boot(Config { design: Design::default() }, &Disk::default())).untold();
+        let mut t = registry();
         let mut newest = 0;
         let (mut opened, mut closed) = (BTreeSet::new(), BTreeSet::new());
         let mut evicted = false;
@@ -99,7 +121,7 @@ proptest! {
                     newest = newest.max(epoch);
                 }
                 Op::Evicted(epoch) => evicted |= epoch == newest,
-                Op::Rebooted => {}
+                Op::Confirmed(..) | Op::Waits | Op::Rebooted => {}
             }
             let located = located(&mut t);
             if opened.contains(&newest) && !closed.contains(&newest) && !evicted {
@@ -109,5 +131,33 @@ proptest! {
                 prop_assert!(!closed.contains(&epoch), "e{epoch} has closed; after {op:?}");
             }
         }
+    }
+
+    /// Each takeover that begins is committed once, in time, and for a newer connection. Only a
+    /// crash makes the registry forget one.
+    #[test]
+    fn every_takeover_that_begins_is_committed_once(ops in ops(1)) {
+        let mut t = registry();
+        let mut pending = BTreeSet::new();
+        for op in ops.into_iter().chain([Op::Waits, Op::Waits]) {
+            if op == Op::Rebooted {
+                pending.clear();
+            }
+            let before = t.done.len();
+            apply(&mut t, op);
+            for action in &t.done[before..] {
+                match *action {
+                    Action::Note(Note::TakeoverBegun { loser, winner }) => {
+                        prop_assert!(loser.epoch < winner, "{loser} lost to e{winner}");
+                        prop_assert!(pending.insert((loser, winner)), "begun twice");
+                    }
+                    Action::Note(Note::TakeoverCommitted { loser, winner, .. }) => {
+                        prop_assert!(pending.remove(&(loser, winner)), "committed out of nothing");
+                    }
+                    _ => {}
+                }
+            }
+        }
+        prop_assert!(pending.is_empty(), "never committed: {pending:?}");
     }
 }

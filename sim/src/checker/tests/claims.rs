@@ -21,7 +21,7 @@ impl Story {
         self.row_says(|device, conversation| Note::LeaseRenewed { device, conversation, term })
     }
 
-    fn ended(self, lease: u64, why: LeaseEnd) -> Story {
+    fn lease_ended(self, lease: u64, why: LeaseEnd) -> Story {
         let term = Term(lease);
         self.row_says(|device, conversation| Note::LeaseEnded { device, conversation, term, why })
     }
@@ -43,9 +43,14 @@ fn leased() -> Story {
 
 #[test]
 fn one_lease_after_the_other() {
-    let story = leased().renewed(1).at(13.0).ended(1, LeaseEnd::Released).at(14.0).leased(2);
+    let story = leased().renewed(1).at(13.0).lease_ended(1, LeaseEnd::Released).at(14.0).leased(2);
     let story = story.at(30.0).expired(2).leased(3).renewed(3).at(31.0);
-    story.ended(3, LeaseEnd::TakenBack).leased(4).ended(4, LeaseEnd::Completed).leased(5).holds();
+    story
+        .lease_ended(3, LeaseEnd::TakenBack)
+        .leased(4)
+        .lease_ended(4, LeaseEnd::Completed)
+        .leased(5)
+        .holds();
 }
 
 #[test]
@@ -58,25 +63,25 @@ fn a_row_that_is_granted_while_it_is_held() {
 
 #[test]
 fn a_term_that_was_there_before() {
-    leased().ended(1, LeaseEnd::Released).leased(1).breaks(Claim);
+    leased().lease_ended(1, LeaseEnd::Released).leased(1).breaks(Claim);
     leased().expired(1).leased(3).expired(3).leased(2).breaks(Claim);
 }
 
 #[test]
 fn what_is_done_under_an_older_term() {
     let overtaken = || leased().expired(1).leased(2).at(13.0);
-    overtaken().stale(1).renewed(2).ended(2, LeaseEnd::Completed).holds();
+    overtaken().stale(1).renewed(2).lease_ended(2, LeaseEnd::Completed).holds();
     let what = overtaken().renewed(1).breaks(Claim);
     assert!(what.ends_with("was renewed under t0.1 at T+3.000s, but t0.2 is in force"), "{what}");
     for why in [LeaseEnd::Completed, LeaseEnd::Released, LeaseEnd::TakenBack] {
-        overtaken().ended(1, why).breaks(Claim);
+        overtaken().lease_ended(1, why).breaks(Claim);
     }
     overtaken().expired(1).breaks(Claim);
 }
 
 #[test]
 fn what_is_done_under_no_lease() {
-    let what = leased().ended(1, LeaseEnd::Released).renewed(1).breaks(Claim);
+    let what = leased().lease_ended(1, LeaseEnd::Released).renewed(1).breaks(Claim);
     assert!(what.ends_with("but no lease is in force"), "{what}");
     story().renewed(1).breaks(Claim);
 }
