@@ -6,8 +6,10 @@
 //! a silent connection, and never decides what others see.
 
 mod connecting;
+mod contacts;
 mod inbox;
 mod outbox;
+mod receipts;
 
 use crate::design::Design;
 use crate::directory::Directory;
@@ -92,6 +94,7 @@ enum Durable {
     Outgoing { op: u32, id: MessageId },
     Shown { id: MessageId, conversation: ConversationId, stamp: Stamp },
     Finished,
+    Read { conversation: ConversationId, upto: Stamp },
 }
 
 #[derive(Clone, Debug)]
@@ -108,6 +111,8 @@ pub struct Client {
     counter: u32,
     outbox: VecDeque<Outgoing>,
     inboxes: BTreeMap<ConversationId, Inbox>,
+    receipts: receipts::Receipts,
+    contacts: contacts::Contacts,
     /// Records appended in this boot.
     appended: u64,
     /// In the order of their records.
@@ -126,6 +131,8 @@ impl Client {
             counter: 0,
             outbox: VecDeque::new(),
             inboxes: BTreeMap::new(),
+            receipts: receipts::Receipts::default(),
+            contacts: contacts::Contacts::default(),
             appended: 0,
             awaiting: VecDeque::new(),
             torn: disk.torn,
@@ -150,6 +157,7 @@ impl Client {
                 inbox.next = stamp.seq + 1;
                 inbox.durable = Some(*stamp);
             }
+            Record::Read { conversation, upto } => self.receipts.recover(*conversation, *upto),
             other => unreachable!("not a client's record: {other:?}"),
         }
     }
@@ -165,6 +173,7 @@ impl Role for Client {
                 self.prepare(out);
             }
             Event::Commanded(Command::Send(draft)) => self.write_down(draft, out),
+            Event::Commanded(Command::Read { conversation }) => self.read(conversation, out),
             Event::Commanded(Command::GoOffline) => {
                 self.hang_up(out, Disconnect::FlightMode);
                 out.cancel_timer(Timer::Reconnect);
@@ -277,6 +286,7 @@ impl Client {
                     acknowledge.insert(conversation, stamp);
                 }
                 Durable::Finished => {}
+                Durable::Read { conversation, upto } => self.has_read(conversation, upto, out),
             }
         }
         if self.awaiting.is_empty() {

@@ -5,15 +5,17 @@
 //! numbers have no holes. Nothing leaves before it is durable: neither an answer nor a claim nor a
 //! page. It never talks to a device and never decides where one is.
 
+mod marks;
+
 use crate::design::Design;
 use crate::directory::Directory;
 use crate::disk::{Disk, Record};
 use crate::id::{ConversationId, DeviceId, HostId, Incarnation, MessageId, Session, Stamp, Term};
 use crate::limits;
-use crate::node::{Event, Outbox, Role};
+use crate::node::{Event, Outbox, Role, Timer};
 use crate::note::Note;
 use crate::time::{Instant, Now};
-use crate::wire::{Claim, Entry, Message, Rejection, SendOutcome, Wire};
+use crate::wire::{Claim, Entry, Mark, Message, Rejection, SendOutcome, Wire};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
@@ -59,6 +61,7 @@ type Key = (DeviceId, ConversationId);
 enum Durable {
     Appended { id: MessageId, answer: Vec<(HostId, Vec<(Key, Term)>)> },
     Cursor { key: Key, next: u64, settle: Option<(HostId, Term)> },
+    Mark(Mark),
     Booted,
 }
 
@@ -73,6 +76,7 @@ pub struct Database {
     placed: BTreeMap<MessageId, (ConversationId, Stamp)>,
     rows: BTreeMap<Key, Row>,
     due: BTreeSet<(Instant, Key)>,
+    marks: marks::Marks,
     /// Records appended in this boot.
     appended: u64,
     syncing: bool,
@@ -91,6 +95,7 @@ impl Database {
             placed: BTreeMap::new(),
             rows: BTreeMap::new(),
             due: BTreeSet::new(),
+            marks: marks::Marks::default(),
             appended: 0,
             syncing: false,
             awaiting: VecDeque::new(),
@@ -114,6 +119,9 @@ impl Database {
             }
             Record::Cursor { device, conversation, next } => {
                 self.advance((*device, *conversation), *next);
+            }
+            Record::Mark(mark) => {
+                self.marks.move_on(&self.directory, *mark);
             }
             other => unreachable!("not the database's record: {other:?}"),
         }
@@ -167,14 +175,20 @@ impl Role for Database {
                 }
                 Wire::Heads { sessions } => {
                     for session in sessions {
+                        self.beats(session, out);
                         let heads = self.behind(now, session.device);
                         if !heads.is_empty() {
                             out.send(from, Wire::Behind { session, heads });
                         }
                     }
                 }
+                Wire::Read { session, conversation, upto } => {
+                    self.read(session.device.user, conversation, upto, out)
+                }
+                Wire::MarksAfter { session, version } => self.follow(session, version, out),
                 other => unreachable!("{from} sent the database {other:?}"),
             },
+            Event::Fired(Timer::TellMarks) => self.tell_marks(out),
             // Whoever asked has died meanwhile: it asks again, or its lease runs out.
             Event::Refused { .. } => {}
             other => unreachable!("not for the database: {other:?}"),
@@ -354,6 +368,9 @@ impl Database {
         if settle.is_some() && self.rows.contains_key(&key) {
             self.set_due(key, now.mono + limits::LEASE); // The holder goes on.
         }
+        if moved {
+            self.delivered(key, Stamp { epoch: SEQUENCE_EPOCH, seq: next - 1 }, out);
+        }
         if moved || settle.is_some() {
             let (device, conversation) = key;
             let record = Record::Cursor { device, conversation, next };
@@ -448,10 +465,15 @@ impl Database {
 
 // The disk: group commit, one fsync under way at a time.
 impl Database {
-    fn append(&mut self, record: Record, durable: Durable, out: &mut Outbox) {
+    /// Becomes durable with the next record that is appended.
+    fn append_later(&mut self, record: Record, durable: Durable, out: &mut Outbox) {
         out.append(record);
         self.appended += 1;
         self.awaiting.push_back((self.appended, durable));
+    }
+
+    fn append(&mut self, record: Record, durable: Durable, out: &mut Outbox) {
+        self.append_later(record, durable, out);
         if !std::mem::replace(&mut self.syncing, true) {
             out.sync();
         }
@@ -470,6 +492,7 @@ impl Database {
                         self.settled(now, key, holder, term, out);
                     }
                 }
+                Durable::Mark(mark) => self.marked(mark, out),
             }
         }
         self.syncing = !self.awaiting.is_empty();

@@ -7,7 +7,7 @@
 
 use crate::id::{ConversationId, DeviceId, HostId, Incarnation, MessageId, Session, Stamp};
 use crate::note::Removal;
-use crate::wire::{Message, SessionEvent};
+use crate::wire::{Mark, Message, SessionEvent};
 use serde::Serialize;
 
 /// The durable part of one host's disk, as a booting role finds it.
@@ -22,7 +22,8 @@ pub struct Disk {
 /// One durable record. Each role writes only its own kinds.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
 pub enum Record {
-    /// Gateway, database: this process has booted; the number of boots so far is its incarnation.
+    /// Gateway, database, presence: this process has booted; the number of boots so far is its
+    /// incarnation.
     Booted(Incarnation),
 
     /// Client: the epoch of the connection it is about to open.
@@ -33,11 +34,15 @@ pub enum Record {
     Finished(MessageId),
     /// Client: a message it has taken into its own store, and so shows.
     Shown { id: MessageId, conversation: ConversationId, stamp: Stamp },
+    /// Client: its person has read everything up to here.
+    Read { conversation: ConversationId, upto: Stamp },
 
     /// Database: the send transaction: dedupe record, sequence number, message, pending rows.
     Appended { message: Message, stamp: Stamp },
     /// Database: a device holds everything before `next`.
     Cursor { device: DeviceId, conversation: ConversationId, next: u64 },
+    /// Database: a member of a conversation is at least as far as this.
+    Mark(Mark),
 
     /// Event log: one entry of one partition.
     Logged { partition: u32, event: SessionEvent },

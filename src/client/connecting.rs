@@ -54,6 +54,8 @@ impl Client {
         );
         out.set_timer(Timer::Heartbeat, first);
         self.catch_up(conn, out);
+        self.watch_contacts(conn, out);
+        self.ask_for_marks(conn, out);
         let conversations: Vec<_> = self.outbox.iter().map(|o| o.message.conversation).collect();
         for conversation in conversations {
             self.send_next(conversation, out);
@@ -123,6 +125,7 @@ impl Client {
     pub(super) fn beat(&mut self, out: &mut Outbox) {
         let Link::Live { conn } = self.link else { return };
         out.write(conn, Frame::Heartbeat);
+        self.repeat_reads(conn, out);
         out.set_timer(Timer::Heartbeat, self.config.timing.heartbeat);
         // The limit belongs to the first heartbeat without an answer; later ones do not extend it.
         if !std::mem::replace(&mut self.unanswered, true) {

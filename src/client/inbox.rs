@@ -34,13 +34,18 @@ impl Client {
                     self.take(conversation, Vec::new(), head, out);
                 }
             }
+            Frame::Statuses { statuses } => self.show_statuses(statuses, out),
+            Frame::Marks { upto, marks } => self.show_marks(upto, marks, out),
             // Handled before, or spoken only by devices.
             Frame::Welcome { .. } | Frame::Displaced { .. } | Frame::GoAway => {}
             Frame::Hello { .. }
             | Frame::Send(_)
             | Frame::Ack { .. }
             | Frame::CatchUp { .. }
-            | Frame::Heartbeat => {}
+            | Frame::Heartbeat
+            | Frame::Watch { .. }
+            | Frame::Read { .. }
+            | Frame::MarksAfter { .. } => {}
         }
     }
 

@@ -6,7 +6,7 @@ use super::{Gateway, SILENCE_CHECKS};
 use crate::frame::Frame;
 use crate::id::{ConnId, DeviceId, Session};
 use crate::limits;
-use crate::node::{Outbox, Timer};
+use crate::node::{CloseCause, Outbox, Timer};
 use crate::note::{Note, SessionEnd};
 use crate::time::Now;
 use crate::wire::SessionEvent;
@@ -49,9 +49,13 @@ impl Gateway {
     /// Forgets a connection and tells the log, once.
     pub(super) fn end_session(&mut self, conn: ConnId, cause: SessionEnd, out: &mut Outbox) {
         let Some(connection) = self.connections.remove(&conn) else { return };
+        self.unwatch(conn);
         let Some(session) = connection.session else { return };
         if self.devices.get(&session.device) == Some(&conn) {
             self.devices.remove(&session.device);
+        }
+        if cause == SessionEnd::Closed(CloseCause::Fin) {
+            self.leave(session, out);
         }
         out.note(Note::SessionEnded { session, cause });
         self.tell(SessionEvent::Closed(session), out);

@@ -174,6 +174,7 @@ pub fn plan() -> impl Strategy<Value = Plan> {
 
 fn settle(people: &People, plan: &mut Plan) {
     let name = |number: usize| format!("u{number}");
+    let next = |number: usize| name((number + 1) % people.devices.len());
     plan.user = people
         .devices
         .iter()
@@ -182,6 +183,7 @@ fn settle(people: &People, plan: &mut Plan) {
             name: name(number),
             servers: Vec::new(),
             devices: *devices,
+            watches: vec![next(number)],
         })
         .collect();
     plan.fleet.users = plan.user.len() as u32;

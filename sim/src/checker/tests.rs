@@ -28,7 +28,13 @@ struct Story {
 
 /// Alice, Bob and Carol have one device each, Dora has two. `team` is Alice, Bob and Dora.
 fn story() -> Story {
-    let person = |name: &str, devices| Person { name: name.into(), devices, servers: Vec::new() };
+    let watching = |name: &str, devices, watches: &[&str]| Person {
+        name: name.into(),
+        devices,
+        servers: Vec::new(),
+        watches: watches.iter().map(|name| (*name).to_owned()).collect(),
+    };
+    let person = |name: &str, devices| watching(name, devices, &[]);
     let people = [person("alice", 1), person("bob", 1), person("carol", 1), person("dora", 2)];
     let numbers = Numbers { servers: 3, apps: 1, workers: 1, monitors: 2 };
     let team = ("team".to_owned(), vec![UserId(0), UserId(1), UserId(3)]);
