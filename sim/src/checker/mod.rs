@@ -13,11 +13,13 @@ mod no_loss;
 mod persist_ack;
 mod phantom;
 mod presence;
+mod receipts;
 mod sequence;
 mod stale_bound;
 mod standing;
 #[cfg(test)]
 mod tests;
+mod watched;
 mod weather;
 
 pub use liveness::drain;
@@ -66,6 +68,8 @@ pub enum Invariant {
     PersistAck,
     /// I12: after the faults heal, everything drains within its bound.
     Liveness,
+    /// I15: delivered and read marks only move forward and never name what was not.
+    Receipts,
     /// I17: nothing is shown that was not sent, or whose send had definitely failed.
     Phantom,
 }
@@ -111,8 +115,10 @@ pub fn check(history: &History, bounds: &Bounds) -> Vec<Anomaly> {
     fresh_registry::check(history, &mut anomalies);
     stale_bound::check(history, bounds, &mut anomalies);
     presence::check(history, bounds, &mut anomalies);
+    watched::check(history, bounds, &mut anomalies);
     persist_ack::check(history, &mut anomalies);
     liveness::check(history, bounds, &mut anomalies);
+    receipts::check(history, &mut anomalies);
     phantom::check(history, &mut anomalies);
     anomalies.sort_by_key(|anomaly| (anomaly.invariant, anomaly.at));
     anomalies
