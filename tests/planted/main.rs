@@ -51,6 +51,8 @@ mutants! {
     stores::a_database_answers_before_its_disk_does, caught_by = PersistAck;
     devices::a_device_never_sends_again_what_is_not_answered, caught_by = Liveness;
     stores::a_database_that_has_restarted_takes_no_message, caught_by = Liveness;
+    watchers::a_gateway_never_asks_again_whom_its_devices_watch, caught_by = Presence;
+    devices::a_device_has_read_whatever_it_shows, caught_by = Receipts;
     devices::a_device_takes_no_answer_for_a_no, caught_by = Phantom;
     gateways::a_gateway_refuses_a_message_and_passes_its_beginning_on, caught_by = Phantom;
 }
