@@ -79,7 +79,8 @@ impl Person {
         let phone = self.phones.entry(session.device.slot).or_insert(unheard);
         let news = epoch > phone.epoch || (epoch == phone.epoch && phone.ended.is_none());
         if news {
-            *phone = Phone { epoch, ended: Some(now), ..*phone };
+            // An end makes nobody look more alive than they did.
+            *phone = Phone { epoch, ended: phone.ended.or(Some(now)), ..*phone };
         }
         news
     }

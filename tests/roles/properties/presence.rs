@@ -85,7 +85,7 @@ impl Known {
         }
         self.epoch = report.epoch;
         match report.ended {
-            true => self.ended = Some(now),
+            true => self.ended = self.ended.or(Some(now)),
             false => (self.heard, self.ended) = (Some(now), None),
         }
     }
