@@ -18,8 +18,10 @@ mod event_log;
 mod gateway;
 mod monitor;
 mod presence;
+mod receipts;
 mod registry;
 mod router;
+mod watching;
 mod worker;
 
 mod interleavings;

@@ -26,8 +26,8 @@ struct Story {
     faults: Vec<Vec<HostId>>,
 }
 
-/// Alice, Bob and Carol have one device each, Dora has two and watches Bob. `team` is Alice, Bob and
-/// Dora.
+/// Alice, Bob and Carol have one device each, Dora has two and watches Bob. `team` is Alice, Bob
+/// and Dora.
 fn story() -> Story {
     let watching = |name: &str, devices, watches: &[&str]| Person {
         name: name.into(),

@@ -4,8 +4,8 @@
 //! ten seconds later, and a device may believe in a connection that has just died. So a device that
 //! has been connected for as long as that takes, while neither it, its gateway nor presence was
 //! disturbed, must show of whoever it watches what presence last said. While presence has just
-//! restarted it has said nothing, and nothing is owed. What a device shows while it is not connected
-//! is its own business.
+//! restarted it has said nothing, and nothing is owed. What a device shows while it is not
+//! connected is its own business.
 
 use super::findings::{Findings, Words, nanos, seconds};
 use super::standing::{Connection, Devices};
