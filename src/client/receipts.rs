@@ -24,8 +24,12 @@ struct Reading {
     known: bool,
 }
 
+/// Boxed: a phone that nobody writes to holds no memory for it.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Receipts {
+pub(super) struct Receipts(Option<Box<Kept>>);
+
+#[derive(Clone, Debug, Default)]
+struct Kept {
     readings: BTreeMap<ConversationId, Reading>,
     /// The marks that are shown. Not kept on disk: after a restart the device asks for all.
     shown: BTreeMap<(ConversationId, UserId), Mark>,
@@ -36,7 +40,15 @@ pub(super) struct Receipts {
 impl Receipts {
     pub(super) fn recover(&mut self, conversation: ConversationId, upto: Stamp) {
         let reading = Reading { upto, durable: Some(upto), known: false };
-        self.readings.insert(conversation, reading);
+        self.kept().readings.insert(conversation, reading);
+    }
+
+    fn kept(&mut self) -> &mut Kept {
+        self.0.get_or_insert_default()
+    }
+
+    fn version(&self) -> u64 {
+        self.0.as_ref().map_or(0, |kept| kept.version)
     }
 }
 
@@ -46,7 +58,8 @@ impl Client {
         let shown = self.inboxes.get(&conversation).and_then(|inbox| inbox.durable);
         let Some(upto) = shown else { return };
         let unread = Reading { upto, durable: None, known: false };
-        let reading = self.receipts.readings.entry(conversation).or_insert(unread);
+        let readings = &mut self.receipts.kept().readings;
+        let reading = readings.entry(conversation).or_insert(unread);
         if reading.upto < upto || reading.durable.is_none() {
             reading.upto = upto;
             let record = Record::Read { conversation, upto };
@@ -55,13 +68,14 @@ impl Client {
     }
 
     pub(super) fn has_read(&mut self, conversation: ConversationId, upto: Stamp, out: &mut Outbox) {
-        let reading = self.receipts.readings.get_mut(&conversation).expect("written down");
+        let own = (conversation, self.config.device.user);
+        let Kept { readings, shown, .. } = self.receipts.kept();
+        let reading = readings.get_mut(&conversation).expect("written down");
         if reading.durable >= Some(upto) {
             return; // The person looked twice before the disk was done.
         }
-        let own = (conversation, self.config.device.user);
         // Somebody who reads on two devices may have been further on the other one.
-        let known = self.receipts.shown.get(&own).is_some_and(|mark| mark.read >= Some(upto));
+        let known = shown.get(&own).is_some_and(|mark| mark.read >= Some(upto));
         (reading.durable, reading.known) = (Some(upto), known);
         out.note(Note::Read { conversation, upto });
         if let (Link::Live { conn }, false) = (self.link, known) {
@@ -72,11 +86,11 @@ impl Client {
     /// The connection is new: tell again what may not have arrived, and ask for what was missed.
     pub(super) fn ask_for_marks(&mut self, conn: ConnId, out: &mut Outbox) {
         self.repeat_reads(conn, out);
-        out.write(conn, Frame::MarksAfter { version: self.receipts.version });
+        out.write(conn, Frame::MarksAfter { version: self.receipts.version() });
     }
 
     pub(super) fn repeat_reads(&self, conn: ConnId, out: &mut Outbox) {
-        for (conversation, reading) in &self.receipts.readings {
+        for (conversation, reading) in self.receipts.0.iter().flat_map(|kept| &kept.readings) {
             if let (Some(upto), false) = (reading.durable, reading.known) {
                 out.write(conn, Frame::Read { conversation: *conversation, upto });
             }
@@ -85,9 +99,14 @@ impl Client {
 
     pub(super) fn show_marks(&mut self, upto: u64, marks: Vec<Mark>, out: &mut Outbox) {
         let own = self.config.device.user;
+        if !marks.is_empty() {
+            let kept = self.receipts.kept();
+            kept.version = kept.version.max(upto);
+        }
         for Mark { conversation, user, delivered, read } in marks {
             let nothing = Mark { conversation, user, delivered: None, read: None };
-            let shown = self.receipts.shown.entry((conversation, user)).or_insert(nothing);
+            let Kept { readings, shown, .. } = self.receipts.kept();
+            let shown = shown.entry((conversation, user)).or_insert(nothing);
             let before = *shown;
             shown.delivered = before.delivered.max(delivered);
             shown.read = before.read.max(read);
@@ -96,15 +115,14 @@ impl Client {
                 out.note(Note::MarkShown { conversation, user, delivered, read });
             }
             if user == own
-                && let Some(reading) = self.receipts.readings.get_mut(&conversation)
+                && let Some(reading) = readings.get_mut(&conversation)
             {
                 reading.known |= reading.durable <= read;
             }
         }
-        self.receipts.version = self.receipts.version.max(upto);
         // The acknowledgement of these, and the question for the next.
         if let Link::Live { conn } = self.link {
-            out.write(conn, Frame::MarksAfter { version: self.receipts.version });
+            out.write(conn, Frame::MarksAfter { version: self.receipts.version() });
         }
     }
 }

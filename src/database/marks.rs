@@ -201,12 +201,11 @@ impl Database {
         let device = session.device;
         let head = self.marks.head(device.user);
         match self.marks.followers.get(&device).copied() {
-            Some(Follower { session: current, version, .. }) if current == session => {
-                if head > version {
-                    self.tell_later(device, out);
-                }
+            Some(follower) if follower.session == session && head > follower.version => {
+                self.tell_later(device, out)
             }
-            Some(Follower { session: current, .. }) if current.epoch > session.epoch => {}
+            // It knows everything, or has a newer connection.
+            Some(follower) if follower.session.epoch >= session.epoch => {}
             _ if head > 0 => {
                 let marks = Vec::new();
                 out.send(session.gateway, Wire::Marks { session, upto: 0, marks });
