@@ -38,13 +38,11 @@ struct People {
     groups: Vec<Vec<Who>>,
 }
 
-/// Somebody writes, perhaps somebody answers; somebody reads; or a phone is in flight mode for a
-/// while.
+/// Somebody writes, perhaps somebody reads and answers; or a phone is in flight mode for a while.
 #[derive(Clone, Debug)]
 enum Doing {
     Send { at: u64, from: Who, to: Who, answered: Option<(Who, u64)> },
     Fly { at: u64, who: Who, lasts: Option<u64> },
-    Read { at: u64, who: Who, of: Who },
 }
 
 #[derive(Clone, Debug)]
@@ -119,9 +117,7 @@ fn doing() -> impl Strategy<Value = Doing> {
         .prop_map(|(at, from, to, answered)| Doing::Send { at, from, to, answered });
     let fly = (MOMENTS, any::<Who>(), option::weighted(0.8, 100..60_000_u64))
         .prop_map(|(at, who, lasts)| Doing::Fly { at, who, lasts });
-    let read =
-        (MOMENTS, any::<Who>(), any::<Who>()).prop_map(|(at, who, of)| Doing::Read { at, who, of });
-    prop_oneof![5 => send, 1 => fly, 2 => read]
+    prop_oneof![5 => send, 1 => fly]
 }
 
 fn trouble() -> impl Strategy<Value = Trouble> {
@@ -237,16 +233,11 @@ fn write(doing: &Doing, lasts: u64, plan: &mut Plan) {
                 let who = members[who % members.len()].clone();
                 let when = Some(Trigger { shown: shown.clone(), to: who.clone() });
                 let (delay, to, answers) = (Some(span(*delay)), Some(back), Some(shown));
+                let reads = op(plan.op.len(), Deed::Read, who.clone());
+                plan.op.push(Op { when: when.clone(), delay, to: to.clone(), ..reads });
                 let answer = op(plan.op.len(), Deed::Send, who);
                 plan.op.push(Op { when, delay, to, answers, ..answer });
             }
-        }
-        Doing::Read { at, who, of } => {
-            let of = of % (plan.user.len() + plan.group.len());
-            let group = plan.group.get(of.wrapping_sub(plan.user.len()));
-            let to = group.map_or_else(|| plan.user[of].name.clone(), |group| group.name.clone());
-            let reads = op(plan.op.len(), Deed::Read, device(*who, plan));
-            plan.op.push(Op { at: Some(moment(*at)), to: Some(to), ..reads });
         }
         Doing::Fly { at, who, lasts: flight } => {
             let (who, begins) = (device(*who, plan), moment(*at));
