@@ -6,8 +6,10 @@
 //! a silent connection, and never decides what others see.
 
 mod connecting;
+mod contacts;
 mod inbox;
 mod outbox;
+mod receipts;
 
 use crate::design::{Design, Sequence};
 use crate::directory::Directory;
@@ -126,6 +128,10 @@ enum Durable {
         next: u64,
     },
     Finished,
+    Read {
+        conversation: ConversationId,
+        upto: Stamp,
+    },
 }
 
 #[derive(Clone, Debug)]
@@ -146,6 +152,8 @@ pub struct Client {
     heard_of: u32,
     outbox: VecDeque<Outgoing>,
     inboxes: BTreeMap<ConversationId, Inbox>,
+    receipts: receipts::Receipts,
+    contacts: contacts::Contacts,
     /// Records appended in this boot.
     appended: u64,
     /// In the order of their records.
@@ -166,6 +174,8 @@ impl Client {
             heard_of: 1,
             outbox: VecDeque::new(),
             inboxes: BTreeMap::new(),
+            receipts: receipts::Receipts::default(),
+            contacts: contacts::Contacts::default(),
             appended: 0,
             awaiting: VecDeque::new(),
             torn: disk.torn,
@@ -210,6 +220,7 @@ impl Client {
                 inbox.durable = inbox.next;
             }
             Record::HeardOfEpoch(epoch) => self.heard_of = *epoch,
+            Record::Read { conversation, upto } => self.receipts.recover(*conversation, *upto),
             other => unreachable!("not a client's record: {other:?}"),
         }
     }
@@ -225,6 +236,7 @@ impl Role for Client {
                 self.prepare(out);
             }
             Event::Commanded(Command::Send(draft)) => self.write_down(draft, out),
+            Event::Commanded(Command::Read { conversation }) => self.read(conversation, out),
             Event::Commanded(Command::GoOffline) => {
                 self.hang_up(out, Disconnect::FlightMode);
                 out.cancel_timer(Timer::Reconnect);
@@ -341,6 +353,7 @@ impl Client {
                     acknowledge.extend(self.stored(conversation, numbering, next));
                 }
                 Durable::Finished => {}
+                Durable::Read { conversation, upto } => self.has_read(conversation, upto, out),
             }
         }
         if self.awaiting.is_empty() {

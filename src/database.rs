@@ -9,6 +9,7 @@ mod append;
 mod dedupe;
 mod expiry;
 mod log;
+mod marks;
 mod numbers;
 mod pending;
 mod reading;
@@ -21,7 +22,7 @@ use crate::node::{Event, Outbox, Role, Timer};
 use crate::note::{LeaseEnd, Note};
 use crate::time::{Instant, Now, Wall};
 use crate::timing::Timing;
-use crate::wire::{Hole, Message, Wire};
+use crate::wire::{Hole, Mark, Message, Wire};
 use append::Asker;
 use dedupe::Dedupe;
 use log::Log;
@@ -62,6 +63,7 @@ enum Durable {
         to: HostId,
         wire: Wire,
     },
+    Mark(Mark),
     Parked,
     Booted,
 }
@@ -85,6 +87,7 @@ pub struct Database {
     expiry_set: Option<Wall>,
     /// Undelivered messages of each device that has any.
     depth: BTreeMap<DeviceId, u32>,
+    marks: marks::Marks,
     /// Devices that have been told the present epoch of the sequence in this boot.
     told_epoch: BTreeSet<DeviceId>,
     /// The next machine id to be leased.
@@ -111,6 +114,7 @@ impl Database {
             expiries: BTreeSet::new(),
             expiry_set: None,
             depth: BTreeMap::new(),
+            marks: marks::Marks::default(),
             told_epoch: BTreeSet::new(),
             machine: 0,
             appended: 0,
@@ -161,6 +165,9 @@ impl Database {
                 self.log_mut(*conversation).allocated = *upto;
             }
             Record::MachineLeased { next } => self.machine = *next,
+            Record::Mark(mark) => {
+                self.marks.move_on(&self.config.directory, *mark);
+            }
             other => unreachable!("not the database's record: {other:?}"),
         }
     }
@@ -178,6 +185,7 @@ impl Role for Database {
             Event::Synced { records } => self.synced(now, records, out),
             Event::Fired(Timer::Expire) => self.expire(now, out),
             Event::Fired(Timer::Flush) => self.flush(out),
+            Event::Fired(Timer::TellMarks) => self.tell_marks(out),
             Event::Received { from, wire } => match wire {
                 Wire::Append { message, number } => self.send(now, from, message, number, out),
                 Wire::Claim { most } => {
@@ -233,8 +241,13 @@ impl Role for Database {
                 Wire::Heads { sessions } => {
                     for session in sessions {
                         self.tell_heads(now, from, session, out);
+                        self.beats(session, out);
                     }
                 }
+                Wire::Read { session, conversation, upto } => {
+                    self.read(session.device.user, conversation, upto, out)
+                }
+                Wire::MarksAfter { session, version } => self.follow(session, version, out),
                 Wire::Reserve { conversation } => self.reserve(from, conversation, out),
                 Wire::LeaseMachine { held } => self.lease_machine(from, held, out),
                 other => unreachable!("{from} sent the database {other:?}"),
@@ -264,10 +277,15 @@ impl Database {
 
 // The disk: group commit, one fsync under way at a time.
 impl Database {
-    fn append(&mut self, record: Record, durable: Durable, out: &mut Outbox) {
+    /// Becomes durable with the next record that is appended.
+    fn append_later(&mut self, record: Record, durable: Durable, out: &mut Outbox) {
         out.append(record);
         self.appended += 1;
         self.awaiting.push_back((self.appended, durable));
+    }
+
+    fn append(&mut self, record: Record, durable: Durable, out: &mut Outbox) {
+        self.append_later(record, durable, out);
         if std::mem::replace(&mut self.syncing, true) {
             return;
         }
@@ -301,6 +319,7 @@ impl Database {
                     out.note(Note::Dropped { device, conversation, hole })
                 }
                 Durable::Answer { to, wire } => out.send(to, wire),
+                Durable::Mark(mark) => self.marked(mark, out),
             }
         }
         self.syncing = !self.awaiting.is_empty();

@@ -26,6 +26,8 @@ pub struct Directory {
     pub devices: BTreeMap<UserId, u8>,
     /// Gateways that a user's devices are placed on first, in order of preference.
     pub affinity: BTreeMap<UserId, Vec<HostId>>,
+    /// Whose presence a user's devices show, for users who care.
+    pub watches: BTreeMap<UserId, Vec<UserId>>,
 }
 
 impl Directory {

@@ -8,7 +8,7 @@
 use crate::id::{ConversationId, DeviceId, HostId, Incarnation, MessageId, Session, Stamp};
 use crate::note::Removal;
 use crate::time::Wall;
-use crate::wire::{Hole, Message, SessionEvent};
+use crate::wire::{Hole, Mark, Message, SessionEvent};
 use serde::Serialize;
 
 /// The durable part of one host's disk, as a booting role finds it.
@@ -26,7 +26,7 @@ pub struct Disk {
 /// One durable record. Each role writes only its own kinds.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
 pub enum Record {
-    /// Gateway, database, registry: this process has booted; the number of boots so far is its
+    /// Gateway, database, presence: this process has booted; the number of boots so far is its
     /// incarnation.
     Booted(Incarnation),
 
@@ -38,6 +38,8 @@ pub enum Record {
     Finished(MessageId),
     /// Client: a message it has taken into its own store, and so shows.
     Shown { id: MessageId, conversation: ConversationId, stamp: Stamp },
+    /// Client: its person has read everything up to here.
+    Read { conversation: ConversationId, upto: Stamp },
 
     /// Client: it knows why there is nothing at these numbers of this epoch.
     Explained { conversation: ConversationId, epoch: u32, hole: Hole },
@@ -59,6 +61,8 @@ pub enum Record {
     Reserved { conversation: ConversationId, upto: u64 },
     /// Database: machine ids before this one have been leased.
     MachineLeased { next: u32 },
+    /// Database: a member of a conversation is at least as far as this.
+    Mark(Mark),
 
     /// Event log: one entry of one partition.
     Logged { partition: u32, event: SessionEvent },

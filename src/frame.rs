@@ -3,8 +3,8 @@
 //! A connection is ordered and loses nothing while it lives, and may die without a word at any
 //! time. Whatever must survive that is acknowledged here, by the other end's own frame.
 
-use crate::id::{ConversationId, DeviceId, Incarnation, MessageId, Stamp};
-use crate::wire::{Batch, Message, SendOutcome};
+use crate::id::{ConversationId, DeviceId, Incarnation, MessageId, Stamp, UserId};
+use crate::wire::{Batch, Mark, Message, SendOutcome, Sighting};
 use serde::Serialize;
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, strum::IntoStaticStr)]
@@ -42,6 +42,22 @@ pub enum Frame {
         at: Stamp,
     },
     Heartbeat,
+    /// Tell me what others see of these users, now and whenever it changes. Replaces what was
+    /// watched before. A device that never asks is never told.
+    Watch {
+        users: Vec<UserId>,
+    },
+    /// The device's person has read everything up to here; sent again until the user's own mark
+    /// comes back.
+    Read {
+        conversation: ConversationId,
+        upto: Stamp,
+    },
+    /// The device knows every change of marks up to this version: tell it of newer ones. A device
+    /// that never asks is never told.
+    MarksAfter {
+        version: u64,
+    },
 
     // From the gateway.
     /// The handshake is complete.
@@ -80,4 +96,13 @@ pub enum Frame {
     },
     /// This server is going away or was held for dead: connect elsewhere.
     GoAway,
+    /// What others see of users that the device watches.
+    Statuses {
+        statuses: Vec<Sighting>,
+    },
+    /// Marks that have changed; see [`crate::wire::Wire::Marks`].
+    Marks {
+        upto: u64,
+        marks: Vec<Mark>,
+    },
 }

@@ -9,6 +9,7 @@
 mod messages;
 mod registration;
 mod sessions;
+mod watching;
 
 use crate::design::Design;
 use crate::directory::Directory;
@@ -79,6 +80,10 @@ pub struct Gateway {
 
     /// Sessions that have beaten since the last report.
     beaten: Vec<Session>,
+    /// Sessions that their devices have closed in order since the last report.
+    left: Vec<Session>,
+    /// Whose presence is watched here, by whom.
+    watching: watching::Watching,
     /// The router that was asked last.
     router: usize,
     /// Routers that refused, and until when they are not asked.
@@ -114,6 +119,8 @@ impl Gateway {
             checking: false,
             checks_unanswered: 0,
             beaten: Vec::new(),
+            left: Vec::new(),
+            watching: watching::Watching::default(),
             router: config.host.0 as usize,
             avoided: BTreeMap::new(),
             unswept: false,
@@ -178,6 +185,15 @@ impl Role for Gateway {
                         self.beat(session, out);
                         out.write(conn, Frame::HeartbeatAck);
                     }
+                    (Frame::Watch { users }, Some(_)) => self.watch(conn, users, out),
+                    (Frame::Read { conversation, upto }, Some(session)) => out.send(
+                        self.config.directory.database,
+                        Wire::Read { session, conversation, upto },
+                    ),
+                    (Frame::MarksAfter { version }, Some(session)) => out.send(
+                        self.config.directory.database,
+                        Wire::MarksAfter { session, version },
+                    ),
                     // Out of turn, or in another's name: not a device that follows the protocol.
                     _ => {
                         self.end_session(conn, SessionEnd::OutOfTurn, out);
@@ -219,6 +235,17 @@ impl Role for Gateway {
             Event::Received { wire: Wire::Behind { session, heads }, .. } => {
                 if let Some(conn) = self.connection_of(session) {
                     out.write(conn, Frame::Behind { heads });
+                }
+            }
+
+            // Presence and receipts, for those who asked.
+            Event::Received { wire: Wire::Statuses { statuses }, .. } => {
+                self.fan_out(statuses, out)
+            }
+            Event::Fired(Timer::Watch) => self.watch_again(out),
+            Event::Received { wire: Wire::Marks { session, upto, marks }, .. } => {
+                if let Some(conn) = self.connection_of(session) {
+                    out.write(conn, Frame::Marks { upto, marks });
                 }
             }
 

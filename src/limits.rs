@@ -251,3 +251,44 @@ pub const ROUTABLE_WITHIN: Duration = SESSION_TIMEOUT
 /// A connection that has lost its row to a newer one is closed within this in a fleet that is left
 /// alone: the tries of a takeover, and the way there.
 pub const DISPLACED_WITHIN: Duration = TAKEOVER_LIMIT.saturating_add(RETRY_STORE);
+/// After a device has closed its connection in order it is still shown as before for this long.
+/// A phone that changes networks, and one whose server asked it to go elsewhere, are back within
+/// it: a first wait of up to `RECONNECT_BASE`, one attempt that fails after `CONNECT_LIMIT`, a
+/// second wait of up to 2 s, a second attempt and a report. Coming back is shown at once.
+pub const PRESENCE_LINGER: Duration = Duration::from_secs(15);
+
+/// Users that one device watches. Those beyond it, in the order of its list, are not watched, and
+/// the device shows nothing of them: nobody looks at more contacts at once.
+pub const WATCHED_USERS_MAX: usize = 256;
+
+/// Connections of one gateway that are told of one user's changes. A further one is told the
+/// status once, when it asks, and of no change: the presence of a celebrity is not worth a
+/// broadcast.
+pub const WATCHERS_MAX: usize = 10_000;
+
+/// Users in one message about watching. What remains follows in the next one.
+pub const WATCH_BATCH_MAX: usize = 1_000;
+
+/// A gateway says this often which users are watched at it and what it knows of them: what a
+/// presence server forgot in a restart, or a lost message, comes back within it.
+pub const WATCH_PERIOD: Duration = Duration::from_secs(10);
+
+/// Presence tells a gateway of a user's changes for this long after it was last asked: two repeats
+/// may be lost. Afterwards nobody watches the user there, or the gateway is gone.
+pub const WATCH_LEASE: Duration = Duration::from_secs(30);
+
+/// Presence tells one gateway of changes at most this often, and the database one device of marks;
+/// of what changed several times in between only the last is told.
+pub const TELL_EVERY: Duration = Duration::from_secs(1);
+
+/// Marks in one answer. What remains follows when these are acknowledged.
+pub const MARKS_MAX: usize = 256;
+
+/// Members of a conversation up to which everybody is told how far everybody is. A message to n
+/// members moves n marks, each told to n others, so the cost grows with the square. In larger
+/// groups no delivered mark is kept, and a read mark is told to the reader's own devices only.
+pub const RECEIPT_MEMBERS_MAX: usize = 32;
+
+/// Answers with marks that a device leaves without a word until the database stops telling it:
+/// its connection is most likely gone. A heartbeat of it begins anew.
+pub const MARKS_UNANSWERED_MAX: u32 = 3;

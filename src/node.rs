@@ -91,6 +91,8 @@ pub enum Command {
     GoOffline,
     /// Come back.
     GoOnline,
+    /// Read whatever the device shows of this conversation.
+    Read { conversation: ConversationId },
 }
 
 /// A message before its device has numbered it.
@@ -176,6 +178,12 @@ pub enum Timer {
 
     /// Presence: look for users whose status has changed by the passing of time.
     Sweep,
+    /// Presence: tell the gateways what has changed of the users that are watched there.
+    Tell,
+    /// Gateway: say again to presence which users are watched here.
+    Watch,
+    /// Database: tell devices of the marks that have changed.
+    TellMarks,
     /// Cleaner: look at the suspects.
     Judge,
     /// Registry: make the rows written so far durable (appendfsync everysec); database: write the

@@ -102,6 +102,23 @@ pub enum Note {
     Resent {
         id: MessageId,
     },
+    /// The device's person has read everything up to here, and the device will remember.
+    Read {
+        conversation: ConversationId,
+        upto: Stamp,
+    },
+    /// The device shows how far another member (or its own user) is.
+    MarkShown {
+        conversation: ConversationId,
+        user: UserId,
+        delivered: Option<Stamp>,
+        read: Option<Stamp>,
+    },
+    /// The device shows a user whom it watches as this.
+    PresenceShown {
+        user: UserId,
+        status: Status,
+    },
 
     // Gateway.
     /// This incarnation serves from now on.
@@ -240,6 +257,14 @@ pub enum Note {
         device: DeviceId,
         conversation: ConversationId,
         term: Term,
+    },
+
+    /// A mark that has moved is durable, and may be told.
+    Marked {
+        conversation: ConversationId,
+        user: UserId,
+        delivered: Option<Stamp>,
+        read: Option<Stamp>,
     },
 
     // Registry, consumer, cleaner.

@@ -1,18 +1,24 @@
 //! Presence: what others see of a user, from when its devices were last heard.
 //!
-//! Told of heartbeats by gateways, once a second each. Online, away and offline are times since
-//! the last heartbeat of any of the user's devices and nothing else, so a gateway's death shows as
-//! away, never as a flap. It never talks to a device and keeps nothing on a disk: after a restart
-//! it knows nobody until they beat.
+//! Told by gateways, once a second each, which connections have beaten and which were closed in
+//! order. A user is what the best of its devices is; online, away and offline are times since a
+//! device's last heartbeat, so a gateway's death shows as away, never as a flap. It tells gateways
+//! of changes to the users who are watched there, and nobody else. It never talks to a device, and
+//! keeps only the number of its boots on disk: after a restart it knows nobody until they beat.
+
+mod people;
+mod watchers;
 
 use crate::design::Design;
-use crate::id::UserId;
+use crate::disk::{Disk, Record};
+use crate::id::{Incarnation, Session, UserId};
 use crate::limits;
 use crate::node::{Event, Outbox, Role, Timer};
-use crate::note::{Note, Status};
+use crate::note::Note;
 use crate::time::{Instant, Now};
 use crate::timing::Timing;
-use crate::wire::Wire;
+use crate::wire::{Sighting, Version, Wire};
+use people::{Person, Thresholds};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -23,35 +29,63 @@ pub struct Config {
     pub design: Design,
 }
 
-#[derive(Clone, Copy, Debug)]
-struct Person {
-    last_seen: Instant,
-    status: Status,
-}
-
 #[derive(Clone, Debug)]
 pub struct Presence {
-    config: Config,
+    thresholds: Thresholds,
     people: BTreeMap<UserId, Person>,
     /// When each person's status could change next, at the earliest. Kept lazily: a heartbeat does
     /// not touch it, the sweep corrects it.
     deadlines: BTreeSet<(Instant, UserId)>,
     /// When the next sweep is due.
     sweep_at: Option<Instant>,
+    watchers: watchers::Watchers,
+    /// Of the last change.
+    version: Version,
+    booted_at: Instant,
+    /// The boot number is durable: versions may be told to others.
+    serving: bool,
+    torn: bool,
 }
 
 impl Presence {
-    pub fn boot(config: Config) -> Self {
-        Self { config, people: BTreeMap::new(), deadlines: BTreeSet::new(), sweep_at: None }
+    pub fn boot(config: Config, disk: &Disk) -> Self {
+        let boots = disk.records.iter().filter_map(|record| match record {
+            Record::Booted(incarnation) => Some(incarnation.0),
+            _ => None,
+        });
+        Self {
+            thresholds: Thresholds::of(config.design.presence, &config.timing),
+            people: BTreeMap::new(),
+            deadlines: BTreeSet::new(),
+            sweep_at: None,
+            watchers: watchers::Watchers::default(),
+            version: Version { boot: boots.max().unwrap_or(0) + 1, change: 0 },
+            booted_at: Instant(0),
+            serving: false,
+            torn: disk.torn,
+        }
     }
 }
 
 impl Role for Presence {
     fn step(&mut self, now: Now, event: Event, out: &mut Outbox) {
         match event {
-            Event::Booted => {}
-            Event::Received { wire: Wire::Seen { devices }, .. } => {
-                devices.into_iter().for_each(|device| self.seen(now.mono, device.user, out));
+            Event::Booted => {
+                if self.torn {
+                    out.note(Note::TornRecord);
+                }
+                self.booted_at = now.mono;
+                out.append(Record::Booted(Incarnation(self.version.boot)));
+                out.sync();
+            }
+            Event::Synced { .. } => self.serving = true,
+            Event::Received { wire: Wire::Seen { sessions, ended }, .. } => {
+                for session in sessions {
+                    self.seen(now.mono, session, out);
+                }
+                for session in ended {
+                    self.ended(now.mono, session);
+                }
                 self.sweep_later(now.mono, out);
             }
             Event::Fired(Timer::Sweep) => {
@@ -59,18 +93,71 @@ impl Role for Presence {
                 self.sweep(now.mono, out);
                 self.sweep_later(now.mono, out);
             }
+            // It asks again before long.
+            Event::Received { wire: Wire::Watch { .. }, .. } if !self.serving => {}
+            Event::Received { from, wire: Wire::Watch { users } } => {
+                self.watch(now.mono, from, users, out);
+                self.sweep_later(now.mono, out);
+            }
+            Event::Fired(Timer::Tell) => self.tell(now.mono, out),
+            Event::Refused { .. } => {} // A gateway that restarts has nobody who watches.
             other => unreachable!("not for presence: {other:?}"),
         }
     }
 }
 
+// What is heard of whom.
 impl Presence {
-    fn seen(&mut self, now: Instant, user: UserId, out: &mut Outbox) {
-        let known = self.people.get(&user).map(|person| person.status);
-        self.people.insert(user, Person { last_seen: now, status: Status::Online });
-        if known != Some(Status::Online) {
-            out.note(Note::PresenceChanged { user, status: Status::Online });
-            self.deadlines.insert((now + self.config.timing.online, user));
+    fn seen(&mut self, now: Instant, session: Session, out: &mut Outbox) {
+        let user = session.device.user;
+        self.people.entry(user).or_default().seen(now, session);
+        self.judge(now, user, out);
+    }
+
+    fn ended(&mut self, now: Instant, session: Session) {
+        let user = session.device.user;
+        if self.people.entry(user).or_default().ended(now, session) {
+            // Perhaps it is back before then. If not, it is time to look.
+            self.look_at(now + limits::PRESENCE_LINGER, user);
+        }
+    }
+
+    /// Shows a user as what it is now, if that is news.
+    fn judge(&mut self, now: Instant, user: UserId, out: &mut Outbox) {
+        let person = self.people.get_mut(&user).expect("somebody whom presence knows");
+        let (status, until) = person.stands(now, &self.thresholds);
+        let news = person.shown.is_none_or(|(shown, _)| shown != status);
+        if news {
+            self.version.change += 1;
+            person.shown = Some((status, self.version));
+        }
+        // While somebody stays as they are, the deadline that there is will do.
+        let idle = person.deadline.is_none();
+        if let Some(until) = until.filter(|_| news || idle) {
+            self.look_at(until, user);
+        }
+        if news {
+            out.note(Note::PresenceChanged { user, status });
+            self.changed(user, out);
+        }
+    }
+
+    fn sighting(&self, user: UserId) -> Option<Sighting> {
+        let (status, version) = self.people.get(&user)?.shown?;
+        Some(Sighting { user, status, version })
+    }
+}
+
+// The passing of time.
+impl Presence {
+    /// Looks at this person then, or earlier.
+    fn look_at(&mut self, at: Instant, user: UserId) {
+        let person = self.people.get_mut(&user).expect("somebody whom presence knows");
+        if person.deadline.is_none_or(|deadline| at < deadline) {
+            if let Some(later) = person.deadline.replace(at) {
+                self.deadlines.remove(&(later, user));
+            }
+            self.deadlines.insert((at, user));
         }
     }
 
@@ -90,20 +177,8 @@ impl Presence {
                 break;
             }
             self.deadlines.remove(&(at, user));
-            let person = self.people.get_mut(&user).expect("only people have deadlines");
-            let silent = now.since(person.last_seen);
-            let Timing { online, offline, .. } = *self.config.timing;
-            let (status, next) = match silent {
-                silent if silent < online => (Status::Online, Some(online)),
-                silent if silent < offline => (Status::Away, Some(offline)),
-                _ => (Status::Offline, None),
-            };
-            if std::mem::replace(&mut person.status, status) != status {
-                out.note(Note::PresenceChanged { user, status });
-            }
-            if let Some(after) = next {
-                self.deadlines.insert((person.last_seen + after, user));
-            }
+            self.people.get_mut(&user).expect("only people have deadlines").deadline = None;
+            self.judge(now, user, out);
         }
     }
 }

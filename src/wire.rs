@@ -7,6 +7,7 @@
 use crate::id::{
     BatchId, ConversationId, DeviceId, HostId, Incarnation, MessageId, Session, Stamp, Term, UserId,
 };
+use crate::note::Status;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use std::time::Duration;
@@ -524,10 +525,70 @@ pub enum Wire {
     },
 
     // Presence.
-    /// Gateway to presence: heartbeats of these devices arrived.
+    /// Gateway to presence: heartbeats arrived on these connections, and those were closed in
+    /// order by their devices.
     Seen {
-        devices: Vec<DeviceId>,
+        sessions: Vec<Session>,
+        ended: Vec<Session>,
     },
+    /// Gateway to presence: devices here watch these users, and know this much of each. Repeated
+    /// while it is so; presence forgets what is not.
+    Watch {
+        users: Vec<(UserId, Version)>,
+    },
+    /// Presence to gateway: what has changed of the watched, one status per user, the last.
+    Statuses {
+        statuses: Vec<Sighting>,
+    },
+
+    // Receipts.
+    /// Gateway to database: a person has read everything up to here.
+    Read {
+        session: Session,
+        conversation: ConversationId,
+        upto: Stamp,
+    },
+    /// Gateway to database: the device knows every change of marks up to this version. What is
+    /// newer is the answer, now or when there is something.
+    MarksAfter {
+        session: Session,
+        version: u64,
+    },
+    /// Database to gateway: these marks have changed; with them the device knows every change up
+    /// to `upto`. Without any: the database does not know how far the device is, and it should ask.
+    Marks {
+        session: Session,
+        upto: u64,
+        marks: Vec<Mark>,
+    },
+}
+
+/// How far one member of a conversation is. Marks only ever move forward.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+pub struct Mark {
+    pub conversation: ConversationId,
+    pub user: UserId,
+    /// At least one of the user's devices holds everything up to here.
+    pub delivered: Option<Stamp>,
+    /// The user has read everything up to here. Never beyond `delivered`.
+    pub read: Option<Stamp>,
+}
+
+/// The age of a status: a later one has a greater version, also across restarts of presence.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+pub struct Version {
+    /// Boots of presence, from 1; 0 is older than every status.
+    pub boot: u32,
+    /// Changes that presence saw in that boot.
+    pub change: u64,
+}
+
+/// What presence says of a user, and how old that is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+pub struct Sighting {
+    pub user: UserId,
+    pub status: Status,
+    pub version: Version,
 }
 
 /// A session that lost to a newer connection of the same device.

@@ -64,6 +64,8 @@ pub struct Person {
     pub devices: u8,
     /// Servers, by name, that the balancer prefers for this user.
     pub servers: Vec<String>,
+    /// Users, by name, whose presence this user's devices show.
+    pub watches: Vec<String>,
 }
 
 impl Cast {
@@ -124,6 +126,17 @@ impl Cast {
                 (UserId(at as u32), hosts.collect())
             })
             .collect();
+        let user_named = |name: &str| match parts[host_named(name)?.0 as usize] {
+            Part::Client(DeviceId { user, slot: 0 }) => Some(user),
+            _ => None,
+        };
+        let watches = people.iter().enumerate().filter(|(_, person)| !person.watches.is_empty());
+        let watches = watches
+            .map(|(at, person)| {
+                let users = person.watches.iter().filter_map(|name| user_named(name));
+                (UserId(at as u32), users.collect())
+            })
+            .collect();
         let number = |at: usize| ConversationId::group(at as u32);
         let directory = Directory {
             gateways,
@@ -139,6 +152,7 @@ impl Cast {
             groups: groups.iter().enumerate().map(|(at, g)| (number(at), g.1.clone())).collect(),
             devices,
             affinity,
+            watches,
         };
         let groups_by_name =
             groups.iter().enumerate().map(|(at, g)| (g.0.clone(), number(at))).collect();

@@ -120,7 +120,8 @@ impl Crew for Fleet {
                 Member::Database(Box::new(Database::boot(config, disk)))
             }
             Part::Presence => {
-                Member::Presence(Box::new(Presence::boot(presence::Config { timing, design })))
+                let config = presence::Config { timing, design };
+                Member::Presence(Box::new(Presence::boot(config, disk)))
             }
             Part::Cleaner => Member::Cleaner(Box::new(Cleaner::boot(cleaner::Config {
                 directory,

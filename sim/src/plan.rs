@@ -13,6 +13,7 @@ use crate::span::{At, Share, Span};
 use courier::balancer::Balance;
 use courier::design::Design;
 use courier::id::{ConversationId, HostId, UserId};
+use courier::limits::WATCHED_USERS_MAX;
 use courier::timing::Timing;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -104,6 +105,9 @@ pub struct UserSpec {
     pub servers: Vec<String>,
     #[serde(default = "one", skip_serializing_if = "is_one")]
     pub devices: u8,
+    /// Users whose presence this user's devices show.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub watches: Vec<String>,
 }
 
 fn one() -> u8 {
@@ -389,6 +393,8 @@ pub enum Deed {
     /// Flight mode.
     GoOffline,
     GoOnline,
+    /// Read whatever the device shows of the conversation with `to`.
+    Read,
 }
 
 /// "When m12 is shown to bob."
@@ -437,11 +443,13 @@ impl Plan {
             name: user.name.clone(),
             devices: user.devices,
             servers: user.servers.clone(),
+            watches: user.watches.clone(),
         });
         let rest = (self.user.len() as u32..users).map(|number| Person {
             name: format!("u{number}"),
             devices: 1,
             servers: Vec::new(),
+            watches: Vec::new(),
         });
         let people: Vec<Person> = named.chain(rest).collect();
         let by_name: BTreeMap<&str, UserId> =
@@ -467,6 +475,7 @@ impl Plan {
         self.validate_times()?;
         self.validate_fleet()?;
         let cast = self.cast();
+        self.validate_watches(&cast)?;
         for (at, fault) in self.fault.iter().enumerate() {
             fault.validate(at, &cast, self.heal_at())?;
         }
@@ -602,6 +611,23 @@ impl Plan {
         Ok(())
     }
 
+    fn validate_watches(&self, cast: &Cast) -> Result<(), Impossible> {
+        for (at, user) in self.user.iter().enumerate() {
+            for (nth, name) in user.watches.iter().enumerate() {
+                if cast.user(name).is_none() {
+                    let place = place!["user", at, "watches", nth];
+                    return Err(no_such(place, "user", name, &user_names(cast)));
+                }
+            }
+            if user.watches.len() > WATCHED_USERS_MAX {
+                let what = format!("watches more than {WATCHED_USERS_MAX} users");
+                let help = "a device watches no more; name fewer";
+                return Err(Impossible::new(place!["user", at, "watches"], what, help));
+            }
+        }
+        Ok(())
+    }
+
     fn validate_ops(&self, cast: &Cast) -> Result<(), Impossible> {
         let mut names = BTreeMap::new();
         for (at, op) in self.op.iter().enumerate() {
@@ -649,7 +675,11 @@ impl Plan {
                 (Deed::Send, None) => {
                     return wrong("name", "is sent to nobody".to_owned(), "add `to`");
                 }
-                (Deed::Send, Some(to)) => {
+                (Deed::Read, None) => {
+                    let what = "reads nobody's messages".to_owned();
+                    return wrong("name", what, "add `to`: the other person, or the group");
+                }
+                (Deed::Send | Deed::Read, Some(to)) => {
                     if cast.user(to).is_none() && cast.group(to).is_none() {
                         let place = place!["op", at, "to"];
                         return Err(no_such(place, "user or group", to, &user_names(cast)));
@@ -659,6 +689,11 @@ impl Plan {
                     return wrong("to", "is not sent to anybody".to_owned(), "remove `to`");
                 }
                 (Deed::GoOffline | Deed::GoOnline, None) => {}
+            }
+            let written = [("body", &op.body), ("answers", &op.answers)];
+            let written = written.iter().find(|(_, given)| given.is_some());
+            if let (Deed::Read, Some((key, _))) = (op.deed, written) {
+                return wrong(key, format!("reads, and has no `{key}`"), "remove it");
             }
             if let Some(answered) = &op.answers {
                 let Some(other) = names.get(answered.as_str()) else {

@@ -299,6 +299,10 @@ impl<C: Crew> Runner<C> {
             Deed::Send => Command::Send(self.draft(number, op)),
             Deed::GoOffline => Command::GoOffline,
             Deed::GoOnline => Command::GoOnline,
+            Deed::Read => {
+                let conversation = plan::conversation(op, &self.cast);
+                Command::Read { conversation: conversation.expect("a valid plan's read has one") }
+            }
         };
         // A phone that is off takes no orders; its person does nothing then.
         self.world.command(host, command);

@@ -6,7 +6,7 @@
 use crate::cast::{Cast, Part};
 use crate::history::{Fact, History, Life, Phase};
 use crate::plan::Plan;
-use courier::id::{DeviceId, HostId, MessageId, Session, Stamp, UserId};
+use courier::id::{ConversationId, DeviceId, HostId, MessageId, Session, Stamp, UserId};
 use courier::node::CloseCause;
 use courier::note::{Disconnect, Note, Parking, Removal, SessionEnd, Status};
 use std::collections::{BTreeMap, BTreeSet};
@@ -44,7 +44,8 @@ pub fn tell(plan: &Plan, history: &History) -> Vec<Line> {
     if named.len() > NAMED_MAX {
         named.clear();
     }
-    let mut teller = Teller { cast, named, rows: BTreeMap::new(), attempts: BTreeMap::new() };
+    let (rows, read, attempts) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+    let mut teller = Teller { cast, named, rows, read, attempts };
     let mut lines = Vec::new();
     for entry in &history.entries {
         let at = entry.at as i64 - cast.zero as i64;
@@ -109,6 +110,8 @@ struct Teller<'a> {
     named: BTreeSet<UserId>,
     /// Where the registry sends the named users' devices.
     rows: BTreeMap<DeviceId, Session>,
+    /// How far each device sees the others to have read.
+    read: BTreeMap<(DeviceId, ConversationId, UserId), Stamp>,
     /// How often each row's attempts have been told.
     attempts: BTreeMap<(DeviceId, Stamp), u32>,
 }
@@ -223,6 +226,22 @@ impl Teller<'_> {
             }
             Note::GapNoticed { from, head, .. } => {
                 one(&me, &format!("misses #{from} to #{head} and asks for them"), Tone::Plain)
+            }
+            Note::Read { conversation, upto } => {
+                let name = self.cast.conversation_name(conversation);
+                one(&me, &format!("has read {name} up to {upto}"), Tone::Plain)
+            }
+            Note::MarkShown { conversation, user, read: Some(upto), .. } if user != own.user => {
+                let told = self.read.insert((own, conversation, user), upto);
+                if told == Some(upto) {
+                    return Vec::new(); // Only more was delivered.
+                }
+                let name = self.cast.user_name(user);
+                one(&me, &format!("sees that {name} has read up to {upto}"), Tone::Good)
+            }
+            Note::PresenceShown { user, status } => {
+                let (name, status): (&str, &str) = (self.cast.user_name(user), status.into());
+                one(&me, &format!("sees {name} as {status}"), Tone::Plain)
             }
             Note::TornRecord => one(&me, "finds a torn record on its disk", Tone::Bad),
             _ => Vec::new(),

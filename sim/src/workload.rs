@@ -7,6 +7,7 @@ use crate::plan::{Deed, GroupSpec, Op, Plan, Trigger, UserSpec};
 use crate::scenario::Inputs;
 use crate::seed::Seed;
 use crate::span::{At, Share, Span};
+use courier::limits::WATCHED_USERS_MAX;
 use rand::Rng;
 use rand::seq::IndexedRandom;
 use serde::Deserialize;
@@ -35,6 +36,12 @@ pub struct WorkloadSpec {
     /// Chat: the share of messages that go to a group.
     #[serde(default)]
     pub to_groups: Share,
+    /// Chat: the share of messages that somebody reads after having seen them.
+    #[serde(default)]
+    pub read: Share,
+    /// Chat: friends watch each other's presence.
+    #[serde(default)]
+    pub watch_friends: bool,
 
     /// Trace: where in the trace to begin.
     #[serde(default)]
@@ -105,6 +112,10 @@ fn chat(spec: &WorkloadSpec, seed: Seed, plan: &mut Plan) -> Result<(), Impossib
     make_groups(spec, seed, &names, plan)?;
     let mut rng = seed.generator("workload", 0);
     let friends = spec.friends.unwrap_or(8).max(1) as usize;
+    let mut read_rng = seed.generator("workload.reads", 0);
+    if spec.watch_friends {
+        watch_friends(friends.min(names.len() - 1), &names, plan);
+    }
     let end = plan.duration.0.as_secs_f64();
     let mut at = 0.0;
     let mut written: Vec<Op> = Vec::new();
@@ -135,8 +146,13 @@ fn chat(spec: &WorkloadSpec, seed: Seed, plan: &mut Plan) -> Result<(), Impossib
             }
         };
         let answer = draw(spec.answered, &mut rng).then(|| answer(&op, plan, &mut rng, &written));
+        let read = draw(spec.read, &mut read_rng).then(|| read(&op, plan, &mut read_rng));
         written.push(op);
         written.extend(answer.flatten());
+        if let Some(mut read) = read.flatten() {
+            read.name = format!("m{}", plan.op.len() + written.len() + 1);
+            written.push(read);
+        }
     }
     plan.op.append(&mut written);
     Ok(())
@@ -146,17 +162,55 @@ fn draw(share: Share, rng: &mut impl Rng) -> bool {
     rng.random_range(0..1_000_000) < share.0
 }
 
-/// Somebody who sees a message answers it, into the same conversation.
-fn answer(op: &Op, plan: &Plan, rng: &mut impl Rng, written: &[Op]) -> Option<Op> {
+/// Everybody's friends watch them: those within so many places in the list, as in the sends.
+fn watch_friends(friends: usize, names: &[String], plan: &mut Plan) {
+    for name in &names[plan.user.len()..] {
+        let (name, servers) = (name.clone(), Vec::new());
+        plan.user.push(UserSpec { name, servers, devices: 1, watches: Vec::new() });
+    }
+    let count = names.len();
+    let most = WATCHED_USERS_MAX / 2;
+    for (at, user) in plan.user.iter_mut().enumerate() {
+        let steps = 1..=friends.min(most);
+        let near = steps.flat_map(|step| [(at + step) % count, (at + count - step) % count]);
+        let near: BTreeSet<usize> = near.filter(|other| *other != at).collect();
+        user.watches = near.into_iter().map(|other| names[other].clone()).collect();
+    }
+}
+
+/// Somebody who could answer a message, and where to.
+fn reader(op: &Op, plan: &Plan, rng: &mut impl Rng) -> Option<(String, String)> {
     let to = op.to.as_deref()?;
     let group = plan.group.iter().find(|group| group.name == to);
-    let (from, back) = match group {
+    Some(match group {
         Some(group) => {
             let others: Vec<_> = group.members.iter().filter(|m| **m != op.from).collect();
             ((*others.choose(rng)?).clone(), to.to_owned())
         }
         None => (to.to_owned(), op.from.clone()),
-    };
+    })
+}
+
+/// Somebody reads a message some time after having seen it. The name is the caller's to give.
+fn read(op: &Op, plan: &Plan, rng: &mut impl Rng) -> Option<Op> {
+    let (from, back) = reader(op, plan, rng)?;
+    let think = rng.random_range(0..THINK_MAX.nanos());
+    Some(Op {
+        name: String::new(),
+        at: None,
+        when: Some(Trigger { shown: op.name.clone(), to: from.clone() }),
+        delay: Some(Span(std::time::Duration::from_nanos(think))),
+        deed: Deed::Read,
+        from,
+        to: Some(back),
+        body: None,
+        answers: None,
+    })
+}
+
+/// Somebody who sees a message answers it, into the same conversation.
+fn answer(op: &Op, plan: &Plan, rng: &mut impl Rng, written: &[Op]) -> Option<Op> {
+    let (from, back) = reader(op, plan, rng)?;
     let think = rng.random_range(0..THINK_MAX.nanos());
     Some(Op {
         name: format!("m{}", plan.op.len() + written.len() + 2),
@@ -219,6 +273,7 @@ fn trace(spec: &WorkloadSpec, inputs: &Inputs, plan: &mut Plan) -> Result<(), Im
         name: name.clone(),
         servers: Vec::new(),
         devices: 1,
+        watches: Vec::new(),
     }));
     plan.fleet.users = plan.fleet.users.max(plan.user.len() as u32);
     for row in rows {

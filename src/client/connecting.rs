@@ -49,6 +49,8 @@ impl Client {
         out.note(Note::Connected { gateway, incarnation, epoch: self.epoch });
         self.keep_alive(out);
         self.catch_up(conn, out);
+        self.watch_contacts(conn, out);
+        self.ask_for_marks(conn, out);
         let conversations: Vec<_> = self.outbox.iter().map(|o| o.message.conversation).collect();
         for conversation in conversations {
             self.send_next(conversation, out);
@@ -140,6 +142,7 @@ impl Client {
     pub(super) fn beat(&mut self, out: &mut Outbox) {
         let Link::Live { conn } = self.link else { return };
         out.write(conn, Frame::Heartbeat);
+        self.repeat_reads(conn, out);
         out.set_timer(Timer::Heartbeat, self.config.timing.heartbeat);
         // The limit belongs to the first heartbeat without an answer; later ones do not extend it.
         if !std::mem::replace(&mut self.unanswered, true) {

@@ -29,6 +29,8 @@ impl Client {
             }
             Frame::Truncated { conversation } => self.sync_fully(conversation, out),
             Frame::Renumbered { epoch } => self.hear_of(epoch, out),
+            Frame::Statuses { statuses } => self.show_statuses(statuses, out),
+            Frame::Marks { upto, marks } => self.show_marks(upto, marks, out),
             // Handled before, or spoken only by devices.
             Frame::Welcome { .. } | Frame::Displaced { .. } | Frame::GoAway => {}
             Frame::Hello { .. }
@@ -37,7 +39,10 @@ impl Client {
             | Frame::CatchUp { .. }
             | Frame::FullSync { .. }
             | Frame::Reject { .. }
-            | Frame::Heartbeat => {}
+            | Frame::Heartbeat
+            | Frame::Watch { .. }
+            | Frame::Read { .. }
+            | Frame::MarksAfter { .. } => {}
         }
     }
 

@@ -112,6 +112,7 @@ impl Database {
             log.placed = log.head();
             log.epochs.push((epoch, began));
         }
+        self.marks.begin_epoch(self.timeline);
     }
 
     pub(super) fn state_epochs(&self, out: &mut Outbox) {

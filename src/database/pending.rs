@@ -409,6 +409,10 @@ impl Database {
         } else {
             self.rest_if_idle(key);
         }
+        if moved {
+            let upto = Stamp { epoch: self.epoch(), seq: next - 1 };
+            self.delivered(key, upto, out);
+        }
         if moved || settle.is_some() {
             let (device, conversation) = key;
             let record = Record::Cursor { device, conversation, next };

@@ -133,18 +133,30 @@ impl Gateway {
     }
 
     pub(super) fn beat(&mut self, session: Session, out: &mut Outbox) {
-        if self.beaten.is_empty() {
+        self.report_later(out);
+        self.beaten.push(session);
+    }
+
+    /// A device closed its connection in order: presence need not wait for its silence.
+    pub(super) fn leave(&mut self, session: Session, out: &mut Outbox) {
+        self.report_later(out);
+        self.left.push(session);
+    }
+
+    fn report_later(&mut self, out: &mut Outbox) {
+        if self.beaten.is_empty() && self.left.is_empty() {
             out.set_timer(Timer::Report, limits::REPORT_EVERY);
         }
-        self.beaten.push(session);
     }
 
     /// Passes the heartbeats on: to presence, and to the database as the question whether any of
     /// these devices is behind without knowing.
     pub(super) fn report(&mut self, out: &mut Outbox) {
         let sessions = std::mem::take(&mut self.beaten);
-        let devices = sessions.iter().map(|session| session.device).collect();
-        out.send(self.config.directory.presence, Wire::Seen { devices });
-        out.send(self.config.directory.database, Wire::Heads { sessions });
+        let ended = std::mem::take(&mut self.left);
+        out.send(self.config.directory.presence, Wire::Seen { sessions: sessions.clone(), ended });
+        if !sessions.is_empty() {
+            out.send(self.config.directory.database, Wire::Heads { sessions });
+        }
     }
 }

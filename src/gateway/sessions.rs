@@ -8,7 +8,7 @@ use crate::design::{DeadPeer, Fencing};
 use crate::frame::Frame;
 use crate::id::{ConnId, DeviceId, Session};
 use crate::limits;
-use crate::node::{Outbox, Timer};
+use crate::node::{CloseCause, Outbox, Timer};
 use crate::note::{Note, SessionEnd};
 use crate::time::Now;
 use crate::wire::{OfferOutcome, SessionEvent, Wire};
@@ -60,6 +60,7 @@ impl Gateway {
     /// it will not come: otherwise their rows wait for the end of their leases.
     pub(super) fn end_session(&mut self, conn: ConnId, cause: SessionEnd, out: &mut Outbox) {
         let Some(connection) = self.connections.remove(&conn) else { return };
+        self.unwatch(conn);
         let Some(session) = connection.session else { return };
         for offer in connection.offers {
             let (conversation, term) = (offer.conversation, offer.term);
@@ -68,6 +69,9 @@ impl Gateway {
         }
         if self.devices.get(&session.device) == Some(&conn) {
             self.devices.remove(&session.device);
+        }
+        if cause == SessionEnd::Closed(CloseCause::Fin) {
+            self.leave(session, out);
         }
         out.note(Note::SessionEnded { session, cause });
         self.tell(SessionEvent::Closed(session), out);

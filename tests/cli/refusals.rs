@@ -228,6 +228,16 @@ const STEPS: &[(&str, &str, &[&str])] = &[
         &["is sent to nobody", "add `to`"],
     ),
     (
+        "a reader of nobody's messages",
+        "»[[step]]\nat = \"1s\"\ndo = \"read\"\nfrom = \"alice\"",
+        &["reads nobody's messages", "add `to`"],
+    ),
+    (
+        "a reader who writes",
+        "[[step]]\nat = \"1s\"\ndo = \"read\"\nfrom = \"alice\"\nto = \"bob\"\nbody = »\"hi\"",
+        &["reads, and has no `body`", "remove it"],
+    ),
+    (
         "a trigger on a message that does not exist",
         "[[step]]\nwhen = { shown = »\"m7\", to = \"bob\" }\nfrom = \"bob\"\nto = \"alice\"",
         &["there is no operation `m7`", "there are: m1"],
@@ -272,6 +282,11 @@ const STEPS: &[(&str, &str, &[&str])] = &[
         "a user who prefers a server that does not exist",
         "[[user]]\nname = \"dora\"\nservers = [»\"server-22\"]",
         &["there is no server `server-22`", "did you mean `server-2`?"],
+    ),
+    (
+        "a user who watches somebody that does not exist",
+        "[[user]]\nname = \"dora\"\nwatches = [\"alice\", »\"bobb\"]",
+        &["there is no user `bobb`", "did you mean `bob`?"],
     ),
 ];
 

@@ -38,7 +38,7 @@ struct People {
     groups: Vec<Vec<Who>>,
 }
 
-/// Somebody writes, perhaps somebody answers; or a phone is in flight mode for a while.
+/// Somebody writes, perhaps somebody reads and answers; or a phone is in flight mode for a while.
 #[derive(Clone, Debug)]
 enum Doing {
     Send { at: u64, from: Who, to: Who, answered: Option<(Who, u64)> },
@@ -174,6 +174,7 @@ pub fn plan() -> impl Strategy<Value = Plan> {
 
 fn settle(people: &People, plan: &mut Plan) {
     let name = |number: usize| format!("u{number}");
+    let next = |number: usize| name((number + 1) % people.devices.len());
     plan.user = people
         .devices
         .iter()
@@ -182,6 +183,7 @@ fn settle(people: &People, plan: &mut Plan) {
             name: name(number),
             servers: Vec::new(),
             devices: *devices,
+            watches: vec![next(number)],
         })
         .collect();
     plan.fleet.users = plan.user.len() as u32;
@@ -231,6 +233,8 @@ fn write(doing: &Doing, lasts: u64, plan: &mut Plan) {
                 let who = members[who % members.len()].clone();
                 let when = Some(Trigger { shown: shown.clone(), to: who.clone() });
                 let (delay, to, answers) = (Some(span(*delay)), Some(back), Some(shown));
+                let reads = op(plan.op.len(), Deed::Read, who.clone());
+                plan.op.push(Op { when: when.clone(), delay, to: to.clone(), ..reads });
                 let answer = op(plan.op.len(), Deed::Send, who);
                 plan.op.push(Op { when, delay, to, answers, ..answer });
             }

@@ -1,6 +1,6 @@
 //! Bugs of the app on somebody's phone.
 
-use crate::crew::{Bug, Carrier};
+use crate::crew::{Bug, Carrier, without_receipts};
 use crate::stage::scene;
 use courier::disk::Record;
 use courier::frame::Frame;
@@ -37,6 +37,7 @@ pub fn a_device_acknowledges_what_it_has_not_stored() -> (Scenario, Bug) {
         }
         let mut actions = device.sound(now, event);
         actions.append(&mut early);
+        without_receipts(&mut actions);
         actions
     });
     (scene, bug)
@@ -158,6 +159,38 @@ pub fn a_device_never_sends_again_what_is_not_answered() -> (Scenario, Bug) {
     let bug = Bug::in_steps_of(device, |device, now, event| match event {
         Event::Fired(Timer::Resend(_)) => Vec::new(),
         event => device.sound(now, event),
+    });
+    (scene, bug)
+}
+
+/// element-web #8041: a receipt was sent for whatever arrived in the room that happened to be open,
+/// and its writers were told that it was read.
+pub fn a_device_has_read_whatever_it_shows() -> (Scenario, Bug<Option<ConnId>>) {
+    let scene = scene(
+        "60s",
+        r#"
+        step   = [
+            { at = "1s", from = "alice", to = "bob" },
+            { at = "10s", do = "read", from = "bob", to = "alice" },
+            { at = "20s", from = "alice", to = "bob" },
+        ]
+        expect = { reached = ["read", "marked", "mark-shown"] }
+        "#,
+    );
+    let bug = Bug::in_steps_of(device, |device: &mut Carrier<Option<ConnId>>, now, event| {
+        if let Event::Arrived { conn, frame: Frame::Welcome { .. } } = event {
+            device.memory = Some(conn);
+        }
+        let mut actions = device.sound(now, event);
+        for action in actions.clone() {
+            if let (Action::Note(Note::Shown { conversation, stamp, .. }), Some(conn)) =
+                (action, device.memory)
+            {
+                let frame = Frame::Read { conversation, upto: stamp };
+                actions.push(Action::Write { conn, frame });
+            }
+        }
+        actions
     });
     (scene, bug)
 }

@@ -60,6 +60,8 @@ mutants! {
     retries::a_breaker_has_no_half_open_state, caught_by = RetryBudget;
     devices::a_device_never_sends_again_what_is_not_answered, caught_by = Liveness;
     stores::a_database_that_has_restarted_takes_no_message, caught_by = Liveness;
+    watchers::a_gateway_never_asks_again_whom_its_devices_watch, caught_by = Presence;
+    devices::a_device_has_read_whatever_it_shows, caught_by = Receipts;
     pending::a_gateway_drops_what_it_is_to_deliver, caught_by = Gap;
     pending::a_database_drops_what_is_a_minute_old, caught_by = Expiry;
     pending::a_database_forgets_what_it_has_stored,

@@ -9,8 +9,8 @@ use courier_sim::scenario::{Inputs, Scenario};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Alice is on server 1, Bob on server 2 while there is one, Carol wherever there is room. The
-/// names of the servers are in the order in which each prefers them.
+/// Alice is on server 1, Bob on server 2 while there is one, Carol wherever there is room and
+/// watches Bob. The names of the servers are in the order in which each prefers them.
 const STAGE: &str = r#"
 warmup  = "20s"
 quiesce = "200s"
@@ -31,7 +31,8 @@ name    = "bob"
 servers = ["server-2"]
 
 [[user]]
-name = "carol"
+name    = "carol"
+watches = ["bob"]
 "#;
 
 /// What happens on the stage for this long, in the words of a scenario file.

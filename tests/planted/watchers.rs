@@ -11,6 +11,10 @@ fn cleaner(part: Part) -> bool {
     part == Part::Cleaner
 }
 
+fn gateway(part: Part) -> bool {
+    part == Part::Gateway
+}
+
 fn presence(part: Part) -> bool {
     part == Part::Presence
 }
@@ -54,6 +58,24 @@ pub fn presence_never_looks_who_has_fallen_silent() -> (Scenario, Bug) {
     let bug = Bug::in_steps_of(presence, |presence, now, event| match event {
         Event::Fired(Timer::Sweep) => Vec::new(),
         event => presence.sound(now, event),
+    });
+    (scene, bug)
+}
+
+/// cheogram #36: a remote server that restarted had forgotten who was in its rooms, and those went
+/// on without being told anything. Here presence does, and Carol's server does not ask again.
+pub fn a_gateway_never_asks_again_whom_its_devices_watch() -> (Scenario, Bug) {
+    let scene = scene(
+        "6m",
+        r#"
+        fault  = [{ kind = "crash", target = "presence", at = "1s", lasts = "2s" }]
+        step   = [{ at = "60s", do = "go-offline", from = "bob" }]
+        expect = { reached = ["presence-shown"] }
+        "#,
+    );
+    let bug = Bug::in_steps_of(gateway, |gateway, now, event| match event {
+        Event::Fired(Timer::Watch) => Vec::new(),
+        event => gateway.sound(now, event),
     });
     (scene, bug)
 }

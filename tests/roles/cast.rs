@@ -63,7 +63,8 @@ pub fn name(host: HostId) -> String {
     }
 }
 
-/// Three servers, two app servers, three monitors; group `g1` of users 1, 2 and 3.
+/// Three servers, two app servers, three monitors; group `g1` of users 1, 2 and 3; user 2 watches
+/// the others.
 pub fn directory() -> Directory {
     Directory {
         gateways: (1..=3).map(server).collect(),
@@ -79,6 +80,7 @@ pub fn directory() -> Directory {
         groups: BTreeMap::from([(ConversationId::group(1), (1..=3).map(UserId).collect())]),
         devices: BTreeMap::new(),
         affinity: BTreeMap::new(),
+        watches: BTreeMap::from([(UserId(2), vec![UserId(1), UserId(3)])]),
     }
 }
 

@@ -20,7 +20,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// A batch of the first incarnation.
-fn published(number: u32) -> BatchId {
+fn sent_batch(number: u32) -> BatchId {
     BatchId { incarnation: Incarnation(1), number }
 }
 
@@ -54,7 +54,7 @@ fn with(users: &[u32]) -> Script<Gateway> {
     t.unseen(|t| {
         for (number, user) in (1..).zip(users) {
             t.opened(conn(*user, 1)).arrives(conn(*user, 1), hello(*user, 1));
-            t.receives(EVENT_LOG, Wire::Published { batch: published(number) });
+            t.receives(EVENT_LOG, Wire::Published { batch: sent_batch(number) });
         }
     });
     t
@@ -279,10 +279,10 @@ fn what_the_log_has_not_acknowledged_is_published_again() {
     t.beat("what happens meanwhile waits for the next batch");
     t.closed(conn(2, 1), CloseCause::Fin);
     t.pass(Duration::from_millis(500)).pass(RETRY_STORE);
-    t.receives(EVENT_LOG, Wire::Published { batch: published(1) });
+    t.receives(EVENT_LOG, Wire::Published { batch: sent_batch(1) });
     t.beat("said twice, it changes nothing");
-    t.receives(EVENT_LOG, Wire::Published { batch: published(1) });
-    t.receives(EVENT_LOG, Wire::Published { batch: published(2) });
+    t.receives(EVENT_LOG, Wire::Published { batch: sent_batch(1) });
+    t.receives(EVENT_LOG, Wire::Published { batch: sent_batch(2) });
     golden!(t);
 }
 
@@ -320,7 +320,7 @@ fn an_answer_to_an_earlier_boots_publish_is_not_taken_for_this_ones() {
     t.reboot(boot).synced();
     t.opened(conn(3, 1)).arrives(conn(3, 1), hello(3, 1));
     t.beat("the late answer; the new process's own publish was lost");
-    t.receives(EVENT_LOG, Wire::Published { batch: published(1) });
+    t.receives(EVENT_LOG, Wire::Published { batch: sent_batch(1) });
     t.forgets(Timer::Announce);
     t.pass(RETRY_STORE);
     let again = t.trace().rsplit("(2s pass)").next().expect("the end of the trace");
@@ -341,10 +341,7 @@ fn a_session_is_announced_once_per_period() {
                 Action::Send { wire: Wire::Publish { batch, .. }, .. } => Some(*batch),
                 _ => None,
             });
-            t.receives(
-                EVENT_LOG,
-                Wire::Published { batch: published.unwrap_or(self::published(0)) },
-            );
+            t.receives(EVENT_LOG, Wire::Published { batch: published.unwrap_or(sent_batch(0)) });
         }
     });
     let announced = SessionEvent::Opened(session(2, 1, 1));
@@ -411,7 +408,7 @@ fn when_the_registry_has_restarted_all_sessions_are_announced_within_half_a_minu
 fn who_was_cut_off_from_the_registry_announces_its_sessions_again() {
     let mut t = with(&[2]).without(&["Silence", "Announce", "Republish"]);
     t.receives(REGISTRY, registry_is_in(1))
-        .receives(EVENT_LOG, Wire::Published { batch: batch(2) });
+        .receives(EVENT_LOG, Wire::Published { batch: sent_batch(2) });
     t.beat("one check is lost: weather").pass(2 * REGISTRY_CHECK);
     t.receives(REGISTRY, registry_is_in(1));
     t.beat("three are").pass(3 * REGISTRY_CHECK).receives(REGISTRY, registry_is_in(1));
@@ -444,7 +441,7 @@ fn a_row_that_is_written_directly_is_said_once() {
 fn with_the_log_only_nothing_is_announced_again() {
     let mut t = registered(Registration::LogOnly);
     t.arrives(conn(2, 1), hello(2, 1));
-    t.receives(EVENT_LOG, Wire::Published { batch: batch(1) }).pass(2 * ANNOUNCE_PERIOD);
+    t.receives(EVENT_LOG, Wire::Published { batch: sent_batch(1) }).pass(2 * ANNOUNCE_PERIOD);
     golden!(t);
 }
 

@@ -18,9 +18,11 @@ mod event_log;
 mod gateway;
 mod monitor;
 mod presence;
+mod receipts;
 mod registry;
 mod router;
 mod waiting;
+mod watching;
 mod worker;
 
 mod interleavings;

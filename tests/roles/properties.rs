@@ -4,6 +4,7 @@
 
 mod consumption;
 mod inbox;
+mod marks;
 mod pending;
 mod presence;
 mod registry;

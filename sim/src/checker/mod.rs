@@ -18,12 +18,14 @@ mod one_owner;
 mod persist_ack;
 mod phantom;
 mod presence;
+mod receipts;
 mod retry_budget;
 mod sequence;
 mod stale_bound;
 mod standing;
 #[cfg(test)]
 mod tests;
+mod watched;
 mod weather;
 
 pub use liveness::drain;
@@ -84,6 +86,8 @@ pub enum Invariant {
     Dedupe,
     /// I13: retries and reconnects multiply no load, come in no waves and never stop.
     RetryBudget,
+    /// I15: delivered and read marks only move forward and never name what was not.
+    Receipts,
     /// I17: nothing is shown that was not sent, or whose send had definitely failed.
     Phantom,
 }
@@ -130,6 +134,7 @@ pub fn check(history: &History, bounds: &Bounds) -> Vec<Anomaly> {
     one_owner::check(history, bounds, &mut anomalies);
     stale_bound::check(history, bounds, &mut anomalies);
     presence::check(history, bounds, &mut anomalies);
+    watched::check(history, bounds, &mut anomalies);
     persist_ack::check(history, &mut anomalies);
     claim::check(history, &mut anomalies);
     liveness::check(history, bounds, &mut anomalies);
@@ -137,6 +142,7 @@ pub fn check(history: &History, bounds: &Bounds) -> Vec<Anomaly> {
     expiry::check(history, bounds, &mut anomalies);
     dedupe::check(history, &mut anomalies);
     retry_budget::check(history, &mut anomalies);
+    receipts::check(history, &mut anomalies);
     phantom::check(history, &mut anomalies);
     anomalies.sort_by_key(|anomaly| (anomaly.invariant, anomaly.at));
     anomalies

@@ -1,8 +1,9 @@
 //! I9, presence: who beats is not offline, who is silent is, and nobody flaps.
 //!
 //! Presence is judged against the devices' own notes. A user with a device that has been connected
-//! without a break for as long as a threshold takes must not be shown beyond that threshold; nor
-//! may they go away and come back twice within ten minutes. A user none of whose devices is
+//! without a break for as long as a threshold takes must not be shown beyond that threshold, nor
+//! offline once a heartbeat must have come through, whatever was heard of an earlier connection;
+//! nor may they go away and come back twice within ten minutes. A user none of whose devices is
 //! connected, or shows any sign of trying, must be shown offline once the threshold, the silence
 //! that a gateway grants a dead connection, and some slack have passed.
 //!
@@ -109,7 +110,8 @@ impl<'h> Watch<'h> {
             Status::Away => {
                 self.must_not_be(at, user, status, self.timing.online + self.timing.heartbeat)
             }
-            Status::Offline => self.must_not_be(at, user, status, self.timing.offline),
+            // Also when it was said to have gone: its newest connection is what counts.
+            Status::Offline => self.must_not_be(at, user, status, self.timing.heartbeat),
         }
         let shown = self.shown(user);
         (shown.status, shown.since) = (Some(status), at);

@@ -29,10 +29,18 @@ struct Story {
     faults: Vec<Vec<HostId>>,
 }
 
-/// Alice, Bob and Carol have one device each, Dora has two. `team` is Alice, Bob and Dora.
+/// Alice, Bob and Carol have one device each, Dora has two and watches Bob. `team` is Alice, Bob
+/// and Dora.
 fn story() -> Story {
-    let person = |name: &str, devices| Person { name: name.into(), devices, servers: Vec::new() };
-    let people = [person("alice", 1), person("bob", 1), person("carol", 1), person("dora", 2)];
+    let watching = |name: &str, devices, watches: &[&str]| Person {
+        name: name.into(),
+        devices,
+        servers: Vec::new(),
+        watches: watches.iter().map(|name| (*name).to_owned()).collect(),
+    };
+    let person = |name: &str, devices| watching(name, devices, &[]);
+    let people =
+        [person("alice", 1), person("bob", 1), person("carol", 1), watching("dora", 2, &["bob"])];
     let numbers = Numbers { servers: 3, apps: 1, workers: 1, monitors: 2, consumers: 2 };
     let team = ("team".to_owned(), vec![UserId(0), UserId(1), UserId(3)]);
     let cast = Cast::new(&numbers, &people, &[team], nanos(10.0));
@@ -210,6 +218,40 @@ impl Story {
     }
 }
 
+/// Receipts. Places are of the conversation that `author` has with `to`.
+impl Story {
+    fn sees(self, watcher: &str, user: &str, status: Status) -> Self {
+        let user = self.device(user).user;
+        self.note(watcher, Note::PresenceShown { user, status })
+    }
+
+    /// `reader` reads up to here what is between them and `to`.
+    fn has_read(self, reader: &str, to: &str, seq: u64) -> Self {
+        let conversation = self.conversation(reader, to);
+        self.note(reader, Note::Read { conversation, upto: Stamp { epoch: 1, seq } })
+    }
+
+    fn marked(self, user: &str, to: &str, delivered: u64, read: u64) -> Self {
+        let conversation = self.conversation(user, to);
+        let (delivered, read) = (place(delivered), place(read));
+        let user = self.device(user).user;
+        self.note("db", Note::Marked { conversation, user, delivered, read })
+    }
+
+    /// `device` shows how far `user` is in what is between them, or in the group `to`.
+    fn mark(self, device: &str, user: &str, to: &str, delivered: u64, read: u64) -> Self {
+        let conversation = self.conversation(user, to);
+        let (delivered, read) = (place(delivered), place(read));
+        let user = self.device(user).user;
+        self.note(device, Note::MarkShown { conversation, user, delivered, read })
+    }
+}
+
+/// 0 is nothing.
+fn place(seq: u64) -> Option<Stamp> {
+    (seq > 0).then_some(Stamp { epoch: 1, seq })
+}
+
 /// The names.
 impl Story {
     fn host(&self, name: &str) -> HostId {
@@ -323,7 +365,7 @@ fn judged(history: &History, timing: Timing) -> Vec<Anomaly> {
 
 use Invariant::{
     Claim, FreshRegistry, InOrder, Liveness, NoDuplicate, NoLoss, OneOwner, PersistAck, Phantom,
-    Presence, RetryBudget, Sequence, StaleBound,
+    Presence, Receipts, RetryBudget, Sequence, StaleBound,
 };
 
 #[test]
@@ -893,6 +935,59 @@ mod seen {
     use super::*;
     use Status::{Away, Offline, Online};
 
+    /// Dora watches Bob.
+    fn watched() -> Story {
+        online().connected("dora", "server-2", 1).sees("dora", "bob", Online).at(100.0)
+    }
+
+    #[test]
+    fn a_watcher_that_is_not_told() {
+        let gone = || watched().disconnected("bob", 1).seen_as("bob", Offline);
+        // A heartbeat, the wait for its answer, and the slack.
+        gone().at(170.0).holds();
+        let what = gone().at(171.0).breaks(Presence);
+        let expected = "dora had not been told by T+160.000s what presence says of bob, \
+                        70.000s after it could have been";
+        assert_eq!(what, expected);
+        gone().at(169.0).sees("dora", "bob", Offline).at(900.0).holds();
+        gone().at(169.0).sees("dora", "bob", Away).at(240.0).breaks(Presence);
+    }
+
+    #[test]
+    fn a_watcher_is_owed_nothing_while_it_or_what_tells_it_is_disturbed() {
+        for host in ["dora", "server-2", "presence"] {
+            let gone = watched().disconnected("bob", 1).seen_as("bob", Offline);
+            let gone = || gone.at(160.0).fault(&[host]).at(300.0).fault_ends(0);
+            gone().at(370.0).holds();
+        }
+        let gone = || watched().disconnected("bob", 1).seen_as("bob", Offline);
+        gone().at(160.0).disconnected("dora", 1).at(900.0).holds();
+        gone().at(160.0).crashed("presence").at(161.0).started("presence").at(900.0).holds();
+        gone().fault(&["server-1"]).at(300.0).breaks(Presence);
+    }
+
+    #[test]
+    fn a_watcher_that_comes_back_is_told_anew() {
+        let gone = || watched().disconnected("bob", 1).seen_as("bob", Offline);
+        let back = || gone().disconnected("dora", 1).at(500.0).connected("dora", "server-3", 2);
+        back().at(570.0).holds();
+        back().at(571.0).breaks(Presence);
+        // It shows what it showed, which is still so.
+        watched()
+            .disconnected("dora", 1)
+            .at(500.0)
+            .connected("dora", "server-3", 2)
+            .at(900.0)
+            .holds();
+        watched()
+            .crashed("dora")
+            .at(110.0)
+            .started("dora")
+            .connected("dora", "server-3", 2)
+            .at(181.0)
+            .breaks(Presence);
+    }
+
     fn online() -> Story {
         story().connected("bob", "server-1", 1).seen_as("bob", Online)
     }
@@ -987,6 +1082,79 @@ mod seen {
         let online = Duration::from_secs(30);
         let anomalies = judged(&told, Timing { online, ..Timing::default() });
         assert_eq!(anomalies.len(), 1, "{anomalies:#?}");
+    }
+}
+
+mod receipts {
+    use super::*;
+
+    /// Alice wrote twice; Bob has both and has read the first. Everything is durable.
+    fn had() -> Story {
+        let story = story().at(11.0).sent("alice", 1, "bob", 1).sent("alice", 2, "bob", 2);
+        let story = story.shown("bob", "alice", 1, "bob", 1).has_read("bob", "alice", 1);
+        story.shown("bob", "alice", 2, "bob", 2).marked("bob", "alice", 2, 1)
+    }
+
+    #[test]
+    fn marks_that_follow_what_was() {
+        had().mark("alice", "bob", "alice", 1, 0).mark("alice", "bob", "alice", 2, 1).holds();
+    }
+
+    #[test]
+    fn a_mark_that_goes_back() {
+        let what = had()
+            .mark("alice", "bob", "alice", 2, 1)
+            .mark("alice", "bob", "alice", 1, 1)
+            .breaks(Receipts);
+        let expected = "alice shows bob as delivered up to #1 in alice ~ bob at T+1.000s, \
+                        but showed #2";
+        assert_eq!(what, expected);
+        let read = had().mark("alice", "bob", "alice", 2, 1).mark("alice", "bob", "alice", 2, 0);
+        read.breaks(Receipts);
+        // Each device by itself: another one may be behind.
+        let other = had().mark("alice", "bob", "alice", 2, 1).mark("carol", "bob", "alice", 1, 0);
+        other.holds();
+    }
+
+    #[test]
+    fn delivered_what_no_device_has_shown() {
+        let story = || story().at(11.0).sent("alice", 1, "dora", 1).marked("dora", "alice", 1, 0);
+        let what = story().mark("alice", "dora", "alice", 1, 0).breaks(Receipts);
+        assert!(what.ends_with("but dora holds nothing"), "{what}");
+        let early = story().mark("alice", "dora", "alice", 1, 0);
+        early.shown("dora", "alice", 1, "dora", 1).breaks(Receipts);
+        // One of her devices is enough.
+        let one = story().shown("dora/1", "alice", 1, "dora", 1);
+        one.mark("alice", "dora", "alice", 1, 0).holds();
+    }
+
+    #[test]
+    fn read_what_nobody_has_read() {
+        let had = || had().marked("bob", "alice", 2, 2);
+        let what = had().mark("alice", "bob", "alice", 2, 2).breaks(Receipts);
+        assert!(what.ends_with("but bob had read #1"), "{what}");
+        had().has_read("bob", "alice", 2).mark("alice", "bob", "alice", 2, 2).holds();
+    }
+
+    #[test]
+    fn read_beyond_what_is_delivered() {
+        let had = || had().has_read("bob", "alice", 2).marked("bob", "alice", 2, 2);
+        had().mark("alice", "bob", "alice", 1, 2).breaks(Receipts);
+    }
+
+    #[test]
+    fn told_before_it_is_durable() {
+        let story = story().at(11.0).sent("alice", 1, "bob", 1).shown("bob", "alice", 1, "bob", 1);
+        let what = story.mark("alice", "bob", "alice", 1, 0).breaks(Receipts);
+        assert!(what.ends_with("but the database kept nothing"), "{what}");
+    }
+
+    #[test]
+    fn a_person_cannot_have_read_what_the_device_does_not_show() {
+        let what = had().has_read("bob", "alice", 3).breaks(Receipts);
+        let expected =
+            "bob was told at T+1.000s that #3 in alice ~ bob is read, but the device shows #2";
+        assert_eq!(what, expected);
     }
 }
 
