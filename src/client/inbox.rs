@@ -35,7 +35,10 @@ impl Client {
                 }
             }
             // Handled before, or spoken only by devices.
-            Frame::Welcome { .. } | Frame::Displaced { .. } | Frame::GoAway => {}
+            Frame::Welcome { .. }
+            | Frame::Displaced { .. }
+            | Frame::GoAway
+            | Frame::Busy { .. } => {}
             Frame::Hello { .. }
             | Frame::Send(_)
             | Frame::Ack { .. }

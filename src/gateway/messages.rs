@@ -17,7 +17,7 @@ impl Gateway {
         if message.body.len() > limits::BODY_BYTES_MAX {
             let outcome = SendOutcome::Rejected(Rejection::TooLarge);
             if let Some(conn) = self.connection_of(session) {
-                out.write(conn, Frame::Outcome { id: message.id, outcome });
+                self.write(conn, Frame::Outcome { id: message.id, outcome }, out);
             }
             return;
         }
@@ -37,6 +37,7 @@ impl Gateway {
 
     pub(super) fn offer(
         &mut self,
+        now: Now,
         from: HostId,
         session: Session,
         conversation: ConversationId,
@@ -45,7 +46,9 @@ impl Gateway {
         out: &mut Outbox,
     ) {
         let answer = |outcome| Wire::Offered { session, conversation, term, outcome };
-        let Some(conn) = self.connection_of(session) else {
+        // A device that was asked to go elsewhere reads nothing any more: that is a no as well.
+        let here = self.connection_of(session).filter(|conn| !self.connections[conn].leaving);
+        let Some(conn) = here else {
             out.note(Note::OfferFenced { device: session.device, epoch: session.epoch });
             out.send(from, answer(OfferOutcome::NotHere));
             return;
@@ -58,14 +61,20 @@ impl Gateway {
         connection.offers.retain(|offer| !same(offer));
         let unacknowledged: usize = connection.offers.iter().map(|offer| offer.entries).sum();
         if unacknowledged + entries.len() > limits::UNACKED_MESSAGES_MAX {
+            if connection.is_stalled(now.mono) {
+                self.close_slow_reader(conn, session, out);
+                out.send(from, answer(OfferOutcome::NotHere));
+                return;
+            }
             out.note(Note::OfferBusy { device: session.device });
             out.send(from, answer(OfferOutcome::Busy));
             return;
         }
         let upto = entries.last().expect("a claim is never empty").stamp;
         let entries_len = entries.len();
+        connection.owes_from(now.mono);
         connection.offers.push(Offer { from, conversation, term, upto, entries: entries_len });
-        out.write(conn, Frame::Deliver { conversation, entries, head: upto.seq });
+        self.write(conn, Frame::Deliver { conversation, entries, head: upto.seq }, out);
     }
 
     pub(super) fn acknowledge(
