@@ -206,9 +206,7 @@ impl Role for Client {
                 self.hang_up(out, Disconnect::Unintelligible);
                 self.retry(out);
             }
-            Event::Arrived { conn, frame: Frame::Busy { retry_after } }
-                if self.link.uses(conn) =>
-            {
+            Event::Arrived { conn, frame: Frame::Busy { retry_after } } if self.link.uses(conn) => {
                 out.note(Note::ConnectFailed { attempt: self.attempt });
                 self.hang_up(out, Disconnect::GoneAway);
                 // Its slot, and then it is spread: whoever is told the longest wait is not alone.

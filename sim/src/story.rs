@@ -118,19 +118,29 @@ const ATTEMPTS_TOLD_MAX: u32 = 4;
 
 type Told = Vec<(String, String, Tone)>;
 
+/// What befalls a host is told by the host.
+fn tells_itself(kind: &str) -> bool {
+    matches!(kind, "crash" | "power-cut" | "pause" | "drain" | "deploy")
+}
+
 impl Teller<'_> {
     fn fact(&mut self, fact: &Fact) -> Told {
         match fact {
             Fact::Noted { host, note } => self.note(*host, note),
             Fact::Host { host, life } => self.life(*host, *life),
             Fact::Fault { phase: Phase::Begins, kind, hosts, .. } => {
-                // What befalls a host tells itself.
-                let itself = matches!(kind.as_str(), "crash" | "power-cut" | "pause");
-                if itself { Vec::new() } else { self.fault(kind, hosts, "begins") }
+                if tells_itself(kind) {
+                    Vec::new()
+                } else {
+                    self.fault(kind, hosts, "begins")
+                }
             }
             Fact::Fault { phase: Phase::Ends, kind, hosts, .. } => {
-                let itself = matches!(kind.as_str(), "crash" | "power-cut" | "pause");
-                if itself { Vec::new() } else { self.fault(kind, hosts, "ends") }
+                if tells_itself(kind) {
+                    Vec::new()
+                } else {
+                    self.fault(kind, hosts, "ends")
+                }
             }
             Fact::Healed => one("nemesis", "every fault has ended", Tone::Plain),
             Fact::Panicked { host, event, message } => {
@@ -151,14 +161,18 @@ impl Teller<'_> {
                 return Vec::new();
             }
             (Life::Started, _) => "starts",
+            (Life::Stopped, _) => "is stopped in order",
             (Life::Crashed, Part::Gateway) => "dies; its kernel resets every connection",
             (Life::Crashed, _) => "dies",
             (Life::PowerCut, _) => "loses power; nobody is told",
             (Life::Paused, _) => "stops running; its kernel goes on",
             (Life::Resumed, _) => "runs again",
         };
-        let tone =
-            if life == Life::Started || life == Life::Resumed { Tone::Plain } else { Tone::Bad };
+        let tone = if matches!(life, Life::Started | Life::Stopped | Life::Resumed) {
+            Tone::Plain
+        } else {
+            Tone::Bad
+        };
         one(self.cast.name(host), what, tone)
     }
 
@@ -195,6 +209,7 @@ impl Teller<'_> {
                     Disconnect::Displaced => "is displaced by a newer connection",
                     Disconnect::GoneAway => "is asked to connect elsewhere",
                     Disconnect::FlightMode => "goes offline",
+                    Disconnect::Unintelligible => "does not understand its server",
                 };
                 one(&me, why, Tone::Bad)
             }
@@ -300,6 +315,23 @@ impl Teller<'_> {
             {
                 let what = format!("closes {}: no heartbeat", self.device(session.device));
                 one(&me, &what, Tone::Plain)
+            }
+            Note::TurnedAway { device, wait } if self.is_named(device) => {
+                let who = self.device(device);
+                one(&me, &format!("is full: {who} is to come again in {wait:.1?}"), Tone::Bad)
+            }
+            Note::SlowReader { device, unacknowledged } if self.is_named(device) => {
+                let who = self.device(device);
+                let what = format!("closes {who}, who has not acknowledged {unacknowledged}");
+                one(&me, &what, Tone::Bad)
+            }
+            Note::Draining { connections, .. } => {
+                let what = format!("is drained: {connections} connections are to go elsewhere");
+                one(&me, &what, Tone::Plain)
+            }
+            Note::Drained { left: 0, .. } => one(&me, "is empty", Tone::Plain),
+            Note::Drained { left, .. } => {
+                one(&me, &format!("closes the last {left} connections"), Tone::Bad)
             }
             Note::SteppedDown { incarnation } => {
                 let what = format!("was held for dead as {incarnation}; closes its connections");

@@ -14,7 +14,9 @@ use crate::wire::SessionEvent;
 
 impl Gateway {
     pub(super) fn may_accept(&self) -> bool {
-        self.serving && self.drain == Stage::Serving && self.connections.len() < limits::CONNECTIONS_MAX
+        self.serving
+            && self.drain == Stage::Serving
+            && self.connections.len() < limits::CONNECTIONS_MAX
     }
 
     pub(super) fn connection_of(&self, session: Session) -> Option<ConnId> {

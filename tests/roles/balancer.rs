@@ -20,7 +20,7 @@ fn balancer(balance: Balance, directory: Directory) -> Script<Balancer> {
 }
 
 fn pong(connections: u32) -> Wire {
-    Wire::Pong { nonce: 1, incarnation: Incarnation(1), connections }
+    Wire::Pong { nonce: 1, incarnation: Incarnation(1), connections, draining: false }
 }
 
 fn place(t: &mut Script<Balancer>, user: u32) {

@@ -5,7 +5,7 @@ use crate::script::{Script, golden};
 use courier::client::{Client, Config};
 use courier::design::Design;
 use courier::disk::Disk;
-use courier::frame::Frame;
+use courier::frame::{Frame, PROTOCOL_NEWEST};
 use courier::id::{ConversationId, Incarnation, Stamp};
 use courier::limits::{CONNECT_LIMIT, OUTBOX_MESSAGES_MAX, REFETCH_AFTER, RESEND_AFTER};
 use courier::node::{Action, CloseCause, Command, Timer};
@@ -19,7 +19,15 @@ fn boot(disk: &Disk) -> Client {
     let (host, device) = (phone(2), u(2));
     let timing = Arc::new(Timing::default());
     Client::boot(
-        Config { host, device, entropy: 7, directory: fleet(), timing, design: Design::default() },
+        Config {
+            host,
+            device,
+            entropy: 7,
+            directory: fleet(),
+            timing,
+            design: Design::default(),
+            protocol: PROTOCOL_NEWEST,
+        },
         disk,
     )
 }
@@ -32,7 +40,10 @@ fn device() -> Script<Client> {
 fn connects(t: &mut Script<Client>, epoch: u32) {
     t.synced().receives(BALANCER, Wire::Placed { epoch, gateway: Some(server(1)) });
     t.opened(conn(2, epoch));
-    t.arrives(conn(2, epoch), Frame::Welcome { epoch, incarnation: Incarnation(1) });
+    t.arrives(
+        conn(2, epoch),
+        Frame::Welcome { epoch, incarnation: Incarnation(1), protocol: PROTOCOL_NEWEST },
+    );
 }
 
 fn live() -> Script<Client> {
@@ -69,7 +80,10 @@ fn a_device_connects_only_under_an_epoch_that_is_durable() {
     t.beat("nobody hears of epoch 1 before the disk has it").synced();
     t.receives(BALANCER, Wire::Placed { epoch: 1, gateway: Some(server(1)) });
     t.opened(conn(2, 1));
-    t.arrives(conn(2, 1), Frame::Welcome { epoch: 1, incarnation: Incarnation(1) });
+    t.arrives(
+        conn(2, 1),
+        Frame::Welcome { epoch: 1, incarnation: Incarnation(1), protocol: PROTOCOL_NEWEST },
+    );
     golden!(t);
 }
 
@@ -245,7 +259,10 @@ fn answers_of_an_earlier_attempt_are_not_taken_for_this_ones() {
     t.receives(BALANCER, Wire::Placed { epoch: 1, gateway: Some(server(1)) });
     t.receives(BALANCER, Wire::Placed { epoch: 2, gateway: Some(server(2)) });
     t.opened(conn(2, 1));
-    t.arrives(conn(2, 1), Frame::Welcome { epoch: 1, incarnation: Incarnation(1) });
+    t.arrives(
+        conn(2, 1),
+        Frame::Welcome { epoch: 1, incarnation: Incarnation(1), protocol: PROTOCOL_NEWEST },
+    );
     t.closed(conn(2, 1), CloseCause::Reset);
     t.opened(conn(2, 2));
     golden!(t);

@@ -4,7 +4,7 @@ use crate::cast::*;
 use crate::script::{Script, golden};
 use courier::design::Design;
 use courier::disk::Disk;
-use courier::frame::Frame;
+use courier::frame::{Frame, PROTOCOL_NEWEST};
 use courier::gateway::{Config, Gateway};
 use courier::id::{BatchId, Incarnation, Session};
 use courier::limits::{ANNOUNCE_PERIOD, BODY_BYTES_MAX, RETRY_STORE, UNACKED_MESSAGES_MAX};
@@ -24,7 +24,13 @@ fn batch(number: u32) -> BatchId {
 fn boot(disk: &Disk) -> Gateway {
     let timing = Arc::new(Timing::default());
     Gateway::boot(
-        Config { host: server(1), directory: fleet(), timing, design: Design::default() },
+        Config {
+            host: server(1),
+            directory: fleet(),
+            timing,
+            design: Design::default(),
+            protocol: PROTOCOL_NEWEST,
+        },
         disk,
     )
 }
@@ -42,7 +48,7 @@ fn serving() -> Script<Gateway> {
 }
 
 fn hello(user: u32, epoch: u32) -> Frame {
-    Frame::Hello { device: u(user), epoch }
+    Frame::Hello { device: u(user), epoch, protocol: PROTOCOL_NEWEST }
 }
 
 /// Serving, with this user's device connected and everything published.
