@@ -4,6 +4,7 @@
 
 mod consumption;
 mod inbox;
+mod load;
 mod pending;
 mod presence;
 mod registry;
