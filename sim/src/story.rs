@@ -316,23 +316,6 @@ impl Teller<'_> {
                 let what = format!("closes {}: no heartbeat", self.device(session.device));
                 one(&me, &what, Tone::Plain)
             }
-            Note::TurnedAway { device, wait } if self.is_named(device) => {
-                let who = self.device(device);
-                one(&me, &format!("is full: {who} is to come again in {wait:.1?}"), Tone::Bad)
-            }
-            Note::SlowReader { device, unacknowledged } if self.is_named(device) => {
-                let who = self.device(device);
-                let what = format!("closes {who}, who has not acknowledged {unacknowledged}");
-                one(&me, &what, Tone::Bad)
-            }
-            Note::Draining { connections, .. } => {
-                let what = format!("is drained: {connections} connections are to go elsewhere");
-                one(&me, &what, Tone::Plain)
-            }
-            Note::Drained { left: 0, .. } => one(&me, "is empty", Tone::Plain),
-            Note::Drained { left, .. } => {
-                one(&me, &format!("closes the last {left} connections"), Tone::Bad)
-            }
             Note::SteppedDown { incarnation } => {
                 let what = format!("was held for dead as {incarnation}; closes its connections");
                 one(&me, &what, Tone::Bad)
@@ -356,6 +339,30 @@ impl Teller<'_> {
                 one(&me, &format!("shows {} as {name}", self.cast.user_name(user)), tone)
             }
             Note::TornRecord => one(&me, "finds a torn record on its disk", Tone::Bad),
+            _ => self.load_note(me, note),
+        }
+    }
+
+    /// What a server says of having too much, or of going out of service.
+    fn load_note(&self, me: String, note: &Note) -> Told {
+        match *note {
+            Note::TurnedAway { device, wait } if self.is_named(device) => {
+                let who = self.device(device);
+                one(&me, &format!("is full: {who} is to come again in {wait:.1?}"), Tone::Bad)
+            }
+            Note::SlowReader { device, unacknowledged } if self.is_named(device) => {
+                let who = self.device(device);
+                let what = format!("closes {who}, who has not acknowledged {unacknowledged}");
+                one(&me, &what, Tone::Bad)
+            }
+            Note::Draining { connections, .. } => {
+                let what = format!("is drained: {connections} connections are to go elsewhere");
+                one(&me, &what, Tone::Plain)
+            }
+            Note::Drained { left: 0, .. } => one(&me, "is empty", Tone::Plain),
+            Note::Drained { left, .. } => {
+                one(&me, &format!("closes the last {left} connections"), Tone::Bad)
+            }
             _ => Vec::new(),
         }
     }
