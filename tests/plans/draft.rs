@@ -136,7 +136,8 @@ fn doing() -> impl Strategy<Value = Doing> {
 
 fn trouble() -> impl Strategy<Value = Trouble> {
     let kinds: Vec<Kind> = Kind::iter().collect();
-    let lasts = option::weighted(0.9, 100..60_000_u64);
+    // Long enough, now and then, for a server that lives to be held for dead.
+    let lasts = option::weighted(0.9, 100..90_000_u64);
     let flags = (prop::bool::weighted(0.1), any::<bool>());
     let other = option::weighted(0.5, any::<Who>());
     (proptest::sample::select(kinds), MOMENTS, lasts, flags, any::<Who>(), other, 1..=100_u32)
