@@ -205,7 +205,10 @@ impl Role for Gateway {
             Event::Received {
                 from,
                 wire: Wire::Offer { session, conversation, term, entries },
-            } => self.offer(now, from, session, conversation, term, entries, out),
+            } => {
+                self.look_at_reader(now, session, conversation, entries.len(), out);
+                self.offer(from, session, conversation, term, entries, out);
+            }
             Event::Received {
                 wire: Wire::Page { session, conversation, entries, head }, ..
             } => self.page(now, session, conversation, entries, head, out),

@@ -37,7 +37,6 @@ impl Gateway {
 
     pub(super) fn offer(
         &mut self,
-        now: Now,
         from: HostId,
         session: Session,
         conversation: ConversationId,
@@ -61,18 +60,12 @@ impl Gateway {
         connection.offers.retain(|offer| !same(offer));
         let unacknowledged: usize = connection.offers.iter().map(|offer| offer.entries).sum();
         if unacknowledged + entries.len() > limits::UNACKED_MESSAGES_MAX {
-            if connection.is_stalled(now.mono) {
-                self.close_slow_reader(conn, session, out);
-                out.send(from, answer(OfferOutcome::NotHere));
-                return;
-            }
             out.note(Note::OfferBusy { device: session.device });
             out.send(from, answer(OfferOutcome::Busy));
             return;
         }
         let upto = entries.last().expect("a claim is never empty").stamp;
         let entries_len = entries.len();
-        connection.owes_from(now.mono);
         connection.offers.push(Offer { from, conversation, term, upto, entries: entries_len });
         self.write(conn, Frame::Deliver { conversation, entries, head: upto.seq }, out);
     }

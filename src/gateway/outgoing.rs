@@ -43,7 +43,7 @@ impl Connection {
     }
 
     /// Something is about to be written: if the device owed no acknowledgement, it does from now.
-    pub(super) fn owes_from(&mut self, now: Instant) {
+    fn owes_from(&mut self, now: Instant) {
         if self.offers.is_empty() && self.pages.is_empty() {
             self.progress = now;
         }
@@ -55,7 +55,7 @@ impl Connection {
     }
 
     /// Whether the device owes acknowledgements and has not given one for too long.
-    pub(super) fn is_stalled(&self, now: Instant) -> bool {
+    fn is_stalled(&self, now: Instant) -> bool {
         now.since(self.progress) > limits::STALLED_AFTER
     }
 }
@@ -93,6 +93,27 @@ impl Gateway {
             connection.pages.push(Page { conversation, upto, entries: entries.len() });
         }
         self.write(conn, Frame::Deliver { conversation, entries, head }, out);
+    }
+
+    /// Before an offer: if it finds the connection full and the device reads nothing, there is no
+    /// connection any more.
+    pub(super) fn look_at_reader(
+        &mut self,
+        now: Now,
+        session: Session,
+        conversation: ConversationId,
+        entries: usize,
+        out: &mut Outbox,
+    ) {
+        let Some(conn) = self.connection_of(session) else { return };
+        let connection = self.connections.get_mut(&conn).expect("devices have connections");
+        connection.owes_from(now.mono);
+        let others = connection.offers.iter().filter(|offer| offer.conversation != conversation);
+        let held: usize = others.map(|offer| offer.entries).sum();
+        let full = held + entries > limits::UNACKED_MESSAGES_MAX;
+        if full && connection.is_stalled(now.mono) {
+            self.close_slow_reader(conn, session, out);
+        }
     }
 
     /// Closes a connection whose device does not acknowledge. It finds out when it reads again, and

@@ -1,6 +1,7 @@
 //! A gateway's connections: greeting a device, ending its session, finding the silent.
 //!
-//! It talks to devices and tells [`super::registration`]. It never decides where a device should be.
+//! It talks to devices and tells [`super::registration`]. It never decides where a device should
+//! be.
 
 use super::drain::Stage;
 use super::{Gateway, SILENCE_CHECKS};
