@@ -1,17 +1,21 @@
 //! The balancer: which gateway should a device connect to?
 //!
 //! It answers devices and probes gateways. It believes its last health check, so for up to
-//! one probe interval it sends devices to a server that is already dead; they come back. It never
-//! carries a connection itself, and keeps nothing about a device.
+//! one probe interval it sends devices to a server that is already dead; they come back. A server
+//! that says it is draining gets nobody from that moment. It never carries a connection itself, and
+//! keeps nothing about a device but, with session affinity, where it was placed last.
+
+pub mod ring;
 
 use crate::directory::Directory;
-use crate::id::{DeviceId, HostId};
+use crate::id::{DeviceId, HostId, Incarnation};
 use crate::limits;
 use crate::node::{Event, Outbox, Role, Timer};
 use crate::note::Note;
 use crate::time::Now;
 use crate::timing::Timing;
 use crate::wire::Wire;
+use ring::Ring;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -25,6 +29,15 @@ pub enum Balance {
     LeastConnections,
     /// Each in turn.
     RoundRobin,
+    /// By consistent hashing with bounded loads: a device goes to the next gateway on a ring,
+    /// unless that one has far more than its share. Balancers agree without a word, and a gateway
+    /// that comes or goes moves only its own share.
+    ConsistentHashing,
+    /// The one that the device was on last, as long as it is healthy; else that with the fewest
+    /// connections. What a gateway may know of a device stays warm. The balancer remembers it
+    /// itself, since "where it was" is history that no hash knows; a bounded number of devices, and
+    /// only until it restarts.
+    SessionAffinity,
 }
 
 /// What a balancer is told at boot.
@@ -44,6 +57,43 @@ struct Health {
     missed: u32,
     /// Connections by its last answer, and devices placed there since.
     connections: u32,
+    /// The incarnation that said it is draining. It never serves again, so that an answer that was
+    /// overtaken does not bring it back.
+    draining: Option<Incarnation>,
+}
+
+impl Health {
+    fn takes_devices(&self) -> bool {
+        self.healthy && self.draining.is_none()
+    }
+}
+
+/// Where devices were placed last, and in which order.
+#[derive(Clone, Debug, Default)]
+struct Placements {
+    of: BTreeMap<DeviceId, (HostId, u64)>,
+    /// By the time of their placing.
+    order: BTreeMap<u64, DeviceId>,
+    count: u64,
+}
+
+impl Placements {
+    fn remember(&mut self, device: DeviceId, host: HostId) {
+        self.count += 1;
+        if let Some((_, earlier)) = self.of.insert(device, (host, self.count)) {
+            self.order.remove(&earlier);
+        }
+        self.order.insert(self.count, device);
+        if self.of.len() > limits::PLACEMENTS_REMEMBERED_MAX
+            && let Some((_, oldest)) = self.order.pop_first()
+        {
+            self.of.remove(&oldest);
+        }
+    }
+
+    fn last(&self, device: DeviceId) -> Option<HostId> {
+        self.of.get(&device).map(|(host, _)| *host)
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -53,13 +103,16 @@ pub struct Balancer {
     nonce: u64,
     /// The gateway chosen last, for taking turns.
     turn: usize,
+    ring: Ring,
+    placements: Placements,
 }
 
 impl Balancer {
     pub fn boot(config: Config) -> Self {
         let gateways =
             config.directory.gateways.iter().map(|host| (*host, Health::default())).collect();
-        Self { config, gateways, nonce: 0, turn: 0 }
+        let ring = Ring::new(&config.directory.gateways);
+        Self { config, gateways, nonce: 0, turn: 0, ring, placements: Placements::default() }
     }
 }
 
@@ -74,12 +127,23 @@ impl Role for Balancer {
                 }
                 out.send(from, Wire::Placed { epoch, gateway });
             }
-            Event::Received { from, wire: Wire::Pong { connections, .. } } => {
+            Event::Received {
+                from,
+                wire: Wire::Pong { connections, incarnation, draining, .. },
+            } => {
                 let health = self.gateways.entry(from).or_default();
                 health.connections = connections;
                 health.missed = 0;
-                if !std::mem::replace(&mut health.healthy, true) {
-                    out.note(Note::Health { gateway: from, healthy: true });
+                let was = health.takes_devices();
+                health.healthy = true;
+                health.draining = match health.draining {
+                    _ if draining => Some(incarnation),
+                    Some(drained) if drained >= incarnation => Some(drained),
+                    _ => None,
+                };
+                let takes = health.takes_devices();
+                if was != takes {
+                    out.note(Note::Health { gateway: from, healthy: takes });
                 }
             }
             // A refused probe is as definite as it gets; no answer takes several.
@@ -106,30 +170,53 @@ impl Balancer {
 
     fn take_out(&mut self, gateway: HostId, out: &mut Outbox) {
         let health = self.gateways.entry(gateway).or_default();
-        if std::mem::replace(&mut health.healthy, false) {
+        let was = health.takes_devices();
+        health.healthy = false;
+        if was {
             out.note(Note::Health { gateway, healthy: false });
         }
     }
 
     fn choose(&mut self, device: DeviceId) -> Option<HostId> {
-        let healthy = |host: &HostId| self.gateways.get(host).is_some_and(|health| health.healthy);
+        let healthy = |host: &HostId| self.gateways.get(host).is_some_and(Health::takes_devices);
         let preferred = self.config.directory.affinity.get(&device.user);
         if let Some(host) = preferred.into_iter().flatten().copied().find(healthy) {
             return Some(host);
         }
         let all = &self.config.directory.gateways;
         match self.config.balance {
-            Balance::LeastConnections => all
-                .iter()
-                .copied()
-                .filter(healthy)
-                .min_by_key(|host| (self.gateways[host].connections, *host)),
+            Balance::LeastConnections => self.least(),
             Balance::RoundRobin => {
                 let turns = (1..=all.len()).map(|step| (self.turn + step) % all.len());
                 let chosen = turns.into_iter().find(|at| healthy(&all[*at]))?;
                 self.turn = chosen;
                 Some(all[chosen])
             }
+            Balance::ConsistentHashing => {
+                let most = self.most_on_one();
+                let has_room = |host: &HostId| u64::from(self.gateways[host].connections) < most;
+                self.ring.from(device).find(|host| healthy(host) && has_room(host))
+            }
+            Balance::SessionAffinity => {
+                let last = self.placements.last(device).filter(healthy);
+                let chosen = last.or_else(|| self.least())?;
+                self.placements.remember(device, chosen);
+                Some(chosen)
+            }
         }
+    }
+
+    fn least(&self) -> Option<HostId> {
+        let all = self.gateways.iter().filter(|(_, health)| health.takes_devices());
+        all.min_by_key(|(host, health)| (health.connections, **host)).map(|(host, _)| *host)
+    }
+
+    /// The most connections that a gateway may have under consistent hashing, one more included:
+    /// some gateway always has fewer.
+    fn most_on_one(&self) -> u64 {
+        let taking = || self.gateways.values().filter(|health| health.takes_devices());
+        let all: u64 = taking().map(|health| u64::from(health.connections)).sum();
+        let share = (all + 1) * limits::RING_LOAD_PERCENT;
+        share.div_ceil(100 * taking().count().max(1) as u64)
     }
 }

@@ -16,6 +16,7 @@ use crate::directory::Directory;
 use crate::disk::{Disk, Record};
 use crate::frame::Frame;
 use crate::id::{ConnId, ConversationId, DeviceId, HostId, MessageId, Stamp};
+use crate::limits;
 use crate::node::{Command, Event, Outbox, Role, Timer};
 use crate::note::{Disconnect, Note};
 use crate::sequence;
@@ -24,6 +25,7 @@ use crate::timing::Timing;
 use crate::wire::{Entry, Hole, HoleReason, Message, Wire};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// What a device is told at boot.
 #[derive(Clone, Debug)]
@@ -35,6 +37,8 @@ pub struct Config {
     pub directory: Arc<Directory>,
     pub timing: Arc<Timing>,
     pub design: Design,
+    /// The newest version of the protocol that this device speaks.
+    pub protocol: u8,
 }
 
 /// Where the device stands with its connection.
@@ -244,6 +248,7 @@ impl Role for Client {
             }
             Event::Commanded(Command::GoOnline) if self.link == Link::Offline => self.prepare(out),
             Event::Commanded(Command::GoOnline) => {} // Is online, or on its way.
+            Event::Commanded(Command::Drain) => unreachable!("a device serves nobody"),
             Event::Synced { records } => self.synced(records, out),
 
             // Connecting.
@@ -269,6 +274,16 @@ impl Role for Client {
             Event::Closed { conn, .. } if self.link.opening(conn) || self.link.greeting(conn) => {
                 self.failed(out)
             }
+            Event::Arrived { conn, frame } if self.link.uses(conn) && !self.knows(&frame) => {
+                self.hang_up(out, Disconnect::Unintelligible);
+                self.retry(out);
+            }
+            Event::Arrived { conn, frame: Frame::Busy { retry_after } } if self.link.uses(conn) => {
+                out.note(Note::ConnectFailed { attempt: self.attempt });
+                self.hang_up(out, Disconnect::GoneAway);
+                // Its slot, and then it is spread: whoever is told the longest wait is not alone.
+                self.come_back(retry_after, retry_after / 2, out);
+            }
             Event::Arrived { conn, frame: Frame::Welcome { incarnation, .. } }
                 if self.link.greeting(conn) =>
             {
@@ -284,8 +299,9 @@ impl Role for Client {
                 self.retry(out);
             }
             Event::Arrived { conn, frame: Frame::GoAway } if self.link.uses(conn) => {
+                // Nothing has failed, so it does not wait as after a failure.
                 self.hang_up(out, Disconnect::GoneAway);
-                self.retry(out);
+                self.come_back(Duration::ZERO, limits::HAND_OFF_SPREAD, out);
             }
             Event::Arrived { conn, frame: Frame::Displaced { winner } } if self.link.uses(conn) => {
                 self.hang_up(out, Disconnect::Displaced);

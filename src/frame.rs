@@ -6,15 +6,25 @@
 use crate::id::{ConversationId, DeviceId, Incarnation, MessageId, Stamp, UserId};
 use crate::wire::{Batch, Mark, Message, SendOutcome, Sighting};
 use serde::Serialize;
+use std::time::Duration;
+
+/// The oldest version of the protocol that is still spoken.
+pub const PROTOCOL_OLDEST: u8 = 1;
+
+/// The newest one. A deploy brings servers here one at a time and people's phones follow when they
+/// like, so both are always alive; two ends speak the lower of theirs.
+pub const PROTOCOL_NEWEST: u8 = 2;
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, strum::IntoStaticStr)]
 #[strum(serialize_all = "kebab-case")]
 pub enum Frame {
     // From the device.
-    /// First frame: who this is, and which of its connections.
+    /// First frame: who this is, which of its connections, and the newest version of the protocol
+    /// that it speaks.
     Hello {
         device: DeviceId,
         epoch: u32,
+        protocol: u8,
     },
     /// Send this; sent again under the same id until answered.
     Send(Message),
@@ -60,10 +70,11 @@ pub enum Frame {
     },
 
     // From the gateway.
-    /// The handshake is complete.
+    /// The handshake is complete. From now on both speak this version.
     Welcome {
         epoch: u32,
         incarnation: Incarnation,
+        protocol: u8,
     },
     /// What became of a send.
     Outcome {
@@ -105,4 +116,19 @@ pub enum Frame {
         upto: u64,
         marks: Vec<Mark>,
     },
+    /// More devices come than this server takes in: ask the balancer again, but not before this
+    /// long. Since version 2; before, the connection was closed without a word.
+    Busy {
+        retry_after: Duration,
+    },
+}
+
+impl Frame {
+    /// The first version of the protocol that knows this frame.
+    pub fn since(&self) -> u8 {
+        match self {
+            Frame::Busy { .. } => 2,
+            _ => PROTOCOL_OLDEST,
+        }
+    }
 }

@@ -6,7 +6,10 @@
 //! so. It never writes the registry (but see [`crate::design::Registration`]), and never keeps a
 //! message: what is not acknowledged is the database's to deliver again.
 
+pub mod admission;
+mod drain;
 mod messages;
+mod outgoing;
 mod registration;
 mod sessions;
 mod watching;
@@ -17,8 +20,8 @@ use crate::disk::{Disk, Record};
 use crate::frame::Frame;
 use crate::id::{ConnId, ConversationId, DeviceId, HostId, Incarnation, Session, Stamp, Term};
 use crate::limits;
-use crate::node::{Event, Outbox, Role, Timer};
-use crate::note::{Note, SessionEnd};
+use crate::node::{Command, Event, Outbox, Role, Timer};
+use crate::note::{Class, Note, SessionEnd};
 use crate::time::{Instant, Now};
 use crate::timing::Timing;
 use crate::wire::{Displacement, SessionEvent, Wire};
@@ -33,6 +36,8 @@ pub struct Config {
     pub directory: Arc<Directory>,
     pub timing: Arc<Timing>,
     pub design: Design,
+    /// The newest version of the protocol that it speaks with devices.
+    pub protocol: u8,
 }
 
 /// Messages written to a device and not yet acknowledged by it.
@@ -51,6 +56,14 @@ struct Connection {
     session: Option<Session>,
     last_heard: Instant,
     offers: Vec<Offer>,
+    /// The version of the protocol that both ends speak; the oldest until the device's hello.
+    protocol: u8,
+    /// The device was asked to go elsewhere, and nothing is offered to it any more.
+    leaving: bool,
+    /// Pages that the device has not acknowledged.
+    pages: Vec<outgoing::Page>,
+    /// When the device last acknowledged anything, or had nothing to acknowledge.
+    progress: Instant,
 }
 
 #[derive(Clone, Debug)]
@@ -91,6 +104,11 @@ pub struct Gateway {
     /// The registry still holds rows of earlier incarnations.
     unswept: bool,
     torn: bool,
+
+    door: admission::Door,
+    backlog: admission::Backlog,
+    /// An operator takes this gateway out; also under a later incarnation of this process.
+    drain: drain::Stage,
 }
 
 /// A router that refused is asked again after this long: a restart takes seconds.
@@ -125,6 +143,9 @@ impl Gateway {
             avoided: BTreeMap::new(),
             unswept: false,
             torn: disk.torn,
+            door: admission::Door::new(config.timing.admit),
+            backlog: admission::Backlog::new(config.timing.catch_up),
+            drain: drain::Stage::Serving,
             config,
         }
     }
@@ -147,43 +168,47 @@ impl Role for Gateway {
 
             // Connections.
             Event::Opened { conn } if self.may_accept() => {
-                let connection =
-                    Connection { session: None, last_heard: now.mono, offers: Vec::new() };
-                let earlier = self.connections.insert(conn, connection);
+                let earlier = self.connections.insert(conn, Connection::opened(now.mono));
                 assert!(earlier.is_none(), "{}: {conn} opened twice", self.config.host);
             }
             Event::Opened { conn } => out.close(conn),
             Event::Closed { conn, cause } => {
                 self.end_session(conn, SessionEnd::Closed(cause), out);
+                self.finish_drain_if_empty(out);
             }
             Event::Arrived { conn, frame } => {
                 // A frame that arrives after the gateway closed its end finds nothing.
                 let Some(connection) = self.connections.get_mut(&conn) else { return };
                 connection.last_heard = now.mono;
+                let class = Class::of(&frame);
                 match (frame, connection.session) {
-                    (Frame::Hello { device, epoch }, None) => self.greet(conn, device, epoch, out),
+                    (Frame::Hello { device, epoch, protocol }, None) => {
+                        connection.protocol = protocol.min(self.config.protocol);
+                        self.greet(now, conn, device, epoch, out)
+                    }
                     (Frame::Send(message), Some(session))
                         if message.id.device == session.device =>
                     {
                         self.route(now, session, message, out)
                     }
                     (Frame::Ack { conversation, upto }, Some(session)) => {
+                        connection.acknowledges(now.mono, conversation, upto);
                         self.acknowledge(conn, session, conversation, upto, out)
                     }
                     (Frame::CatchUp { epoch, next, all }, Some(session)) => {
-                        let wire = Wire::CatchUp { session, epoch, next, all };
-                        out.send(self.config.directory.database, wire)
+                        let question = Wire::CatchUp { session, epoch, next, all };
+                        self.take_on(now, class, session, question, out)
                     }
                     (Frame::FullSync { conversation, next }, Some(session)) => {
-                        let wire = Wire::FullSync { session, conversation, next };
-                        out.send(self.config.directory.database, wire)
+                        let question = Wire::FullSync { session, conversation, next };
+                        self.take_on(now, class, session, question, out)
                     }
                     (Frame::Reject { conversation, at }, Some(session)) => {
                         self.reject(conn, session, conversation, at, out)
                     }
                     (Frame::Heartbeat, Some(session)) => {
                         self.beat(session, out);
-                        out.write(conn, Frame::HeartbeatAck);
+                        self.write(conn, Frame::HeartbeatAck, out);
                     }
                     (Frame::Watch { users }, Some(_)) => self.watch(conn, users, out),
                     (Frame::Read { conversation, upto }, Some(session)) => out.send(
@@ -205,7 +230,7 @@ impl Role for Gateway {
             // A message's way in.
             Event::Received { wire: Wire::Routed { session, id, outcome }, .. } => {
                 if let Some(conn) = self.connection_of(session) {
-                    out.write(conn, Frame::Outcome { id, outcome });
+                    self.write(conn, Frame::Outcome { id, outcome }, out);
                 }
             }
             Event::Refused { to, wire: Wire::Route { session, message } } => {
@@ -215,26 +240,25 @@ impl Role for Gateway {
 
             // A message's way out.
             Event::Received { from, wire: Wire::Offer { session, conversation, term, batch } } => {
-                self.offer(from, session, conversation, term, batch, out)
+                self.look_at_reader(now, session, conversation, batch.entries.len(), out);
+                self.offer(from, session, conversation, term, batch, out);
             }
             Event::Received { wire: Wire::Page { session, conversation, batch }, .. } => {
-                if let Some(conn) = self.connection_of(session) {
-                    out.write(conn, Frame::Deliver { conversation, batch });
-                }
+                self.page(now, session, conversation, batch, out)
             }
             Event::Received { wire: Wire::Truncated { session, conversation }, .. } => {
                 if let Some(conn) = self.connection_of(session) {
-                    out.write(conn, Frame::Truncated { conversation });
+                    self.write(conn, Frame::Truncated { conversation }, out);
                 }
             }
             Event::Received { wire: Wire::Renumbered { session, epoch }, .. } => {
                 if let Some(conn) = self.connection_of(session) {
-                    out.write(conn, Frame::Renumbered { epoch });
+                    self.write(conn, Frame::Renumbered { epoch }, out);
                 }
             }
             Event::Received { wire: Wire::Behind { session, heads }, .. } => {
                 if let Some(conn) = self.connection_of(session) {
-                    out.write(conn, Frame::Behind { heads });
+                    self.write(conn, Frame::Behind { heads }, out);
                 }
             }
 
@@ -245,7 +269,7 @@ impl Role for Gateway {
             Event::Fired(Timer::Watch) => self.watch_again(out),
             Event::Received { wire: Wire::Marks { session, upto, marks }, .. } => {
                 if let Some(conn) = self.connection_of(session) {
-                    out.write(conn, Frame::Marks { upto, marks });
+                    self.write(conn, Frame::Marks { upto, marks }, out);
                 }
             }
 
@@ -254,6 +278,7 @@ impl Role for Gateway {
                 self.unpublished.drain(..self.publishing);
                 self.publishing = 0;
                 self.publish(out);
+                self.finish_drain_if_empty(out);
             }
             Event::Received { wire: Wire::Published { .. }, .. } => {} // Of an earlier try.
             Event::Fired(Timer::Republish) => self.repeat(out),
@@ -265,7 +290,7 @@ impl Role for Gateway {
             Event::Received { from, wire: Wire::Displace(displacement) } => {
                 let Displacement { loser, winner } = displacement;
                 if let Some(conn) = self.connection_of(loser) {
-                    out.write(conn, Frame::Displaced { winner });
+                    self.write(conn, Frame::Displaced { winner }, out);
                     self.end_session(conn, SessionEnd::Displaced, out);
                     out.close(conn);
                 }
@@ -278,9 +303,7 @@ impl Role for Gateway {
 
             // Health.
             Event::Received { from, wire: Wire::Ping { nonce } } if self.serving => {
-                let connections = self.connections.len() as u32;
-                let incarnation = self.incarnation;
-                out.send(from, Wire::Pong { nonce, incarnation, connections });
+                self.pong(from, nonce, out)
             }
             Event::Received { wire: Wire::Ping { .. }, .. } => {} // Not ready: not healthy.
             Event::Received { from, wire: Wire::DeclaredDead { incarnation } } => {
@@ -292,6 +315,12 @@ impl Role for Gateway {
             Event::Fired(Timer::Silence) => self.look_after(now, out),
             Event::Fired(Timer::Announce) => self.announce(out),
             Event::Fired(Timer::Report) => self.report(out),
+            Event::Fired(Timer::Backlog) => self.serve_backlog(now, out),
+
+            // Going out of service.
+            Event::Commanded(Command::Drain) => self.begin_drain(out),
+            Event::Fired(Timer::HandOff) => self.hand_off(out),
+            Event::Fired(Timer::DrainLimit) => self.end_drain(out),
 
             // Unreachable for now: devices ask again, reports are repeated, timers retry.
             Event::Refused { .. } => {}
@@ -330,7 +359,7 @@ impl Gateway {
     fn step_down(&mut self, out: &mut Outbox) {
         out.note(Note::SteppedDown { incarnation: self.incarnation });
         for conn in self.connections.keys().copied().collect::<Vec<_>>() {
-            out.write(conn, Frame::GoAway);
+            self.write(conn, Frame::GoAway, out);
             self.end_session(conn, SessionEnd::SteppedDown, out);
             out.close(conn);
         }

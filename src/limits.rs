@@ -22,6 +22,54 @@ pub const UNACKED_MESSAGES_MAX: usize = 256;
 /// the balancer again.
 pub const CONNECTIONS_MAX: usize = 1_000_000;
 
+/// What a gateway that had little to do takes in at once, of sessions and of requests for missing
+/// messages: as many as it would have taken in within this time. The rest wait: of sessions at the
+/// device (`Frame::Busy`), of requests in the gateway's backlog.
+pub const ADMISSION_BURST: Duration = Duration::from_secs(1);
+
+/// Longest wait that a device is told when it is turned away. In a storm beyond that, those who are
+/// told the same wait spread over half of it again, and are turned away again.
+pub const BUSY_WAIT_MAX: Duration = Duration::from_secs(60);
+
+/// Catch-up requests that wait at one gateway: at the default rate, twenty seconds' worth. Further
+/// ones are dropped (`Note::WorkDropped`); the device asks again after `REFETCH_AFTER`, or learns
+/// that it is behind at its next heartbeat.
+pub const CATCH_UPS_WAITING_MAX: usize = 20_000;
+
+/// Full syncs that wait at one gateway. They are rare and large; further ones are dropped in the
+/// same way.
+pub const FULL_SYNCS_WAITING_MAX: usize = 1_000;
+
+/// Messages in pages that one device has not acknowledged: two full catch-up requests. Its further
+/// requests wait in the backlog from half of it on; what comes beyond it all the same closes the
+/// connection (`Note::SlowReader`), and the device goes on from where it is when it comes back.
+pub const PAGED_MESSAGES_MAX: usize = 2 * CATCH_UP_CONVERSATIONS_MAX * BATCH_ENTRIES_MAX;
+
+/// A connection with `UNACKED_MESSAGES_MAX` that has acknowledged nothing for this long is closed:
+/// a device that reads acknowledges within its round trip and an fsync, and each `Busy` costs an
+/// attempt. Two attempts' time, so that one lost second on a train does not count.
+pub const STALLED_AFTER: Duration = Duration::from_secs(16);
+
+/// Requests in a gateway's backlog are looked at again after this long if all of them wait for
+/// their own device's acknowledgements.
+pub const BACKLOG_POLL: Duration = Duration::from_millis(100);
+
+/// A device that was asked to go elsewhere comes back within this: a quarter of a second spreads
+/// what a server closes at once, and nobody notices it. It is not a failure, so no backoff.
+pub const HAND_OFF_SPREAD: Duration = Duration::from_millis(250);
+
+/// Points of each gateway on the ring of consistent hashing: with this many, no gateway's share is
+/// far from the others' (its relative spread is about one over the root of it, 9 %).
+pub const VIRTUAL_NODES: u32 = 128;
+
+/// Under consistent hashing a gateway holds at most this share of the average, in percent; beyond
+/// it, devices go on to the next on the ring (Mirrokni, Thorup and Zadimoghaddam, SODA 2018).
+pub const RING_LOAD_PERCENT: u64 = 125;
+
+/// Devices whose last gateway a balancer with session affinity remembers. Beyond it the one that
+/// was placed longest ago is forgotten, and placed as if it were new.
+pub const PLACEMENTS_REMEMBERED_MAX: usize = 1_000_000;
+
 /// Delivery attempts that one router or worker has under way. A router's further claims are
 /// released at once (`Parking::Overload`); a worker stops claiming.
 pub const ATTEMPTS_MAX: usize = 20_000;

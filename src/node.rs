@@ -82,7 +82,7 @@ pub enum Action {
     Note(Note),
 }
 
-/// What a person does with a device.
+/// What a person does with a host: with their own device, or with a server that they operate.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
 pub enum Command {
     /// Write a message. The device numbers it.
@@ -93,6 +93,9 @@ pub enum Command {
     GoOnline,
     /// Read whatever the device shows of this conversation.
     Read { conversation: ConversationId },
+    /// Take this gateway out in order: no new connections, and the old ones go elsewhere, some at
+    /// a time (gateways only).
+    Drain,
 }
 
 /// A message before its device has numbered it.
@@ -156,6 +159,12 @@ pub enum Timer {
     RegistryCheck,
     /// Gateway: send the collected heartbeats to presence.
     Report,
+    /// Gateway: serve requests that wait for their turn.
+    Backlog,
+    /// Gateway, while it is drained: ask the next device to go elsewhere.
+    HandOff,
+    /// Gateway, while it is drained: whoever is left is closed.
+    DrainLimit,
 
     /// Router: no answer from the database for this message.
     AppendLimit(MessageId),

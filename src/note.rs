@@ -9,6 +9,7 @@ use crate::id::{
 use crate::node::CloseCause;
 use crate::wire::{Hole, Rejection};
 use serde::Serialize;
+use std::time::Duration;
 
 #[derive(
     Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, strum::IntoStaticStr, strum::VariantNames,
@@ -146,6 +147,38 @@ pub enum Note {
     /// This incarnation learned that it was declared dead, and closed its connections.
     SteppedDown {
         incarnation: Incarnation,
+    },
+    /// More devices came than this gateway takes in: this one was told to come back after a wait.
+    TurnedAway {
+        device: DeviceId,
+        wait: Duration,
+    },
+    /// As many requests of this kind wait as may wait: this one was dropped. The device asks
+    /// again, or learns at its next heartbeat that it is behind.
+    WorkDropped {
+        device: DeviceId,
+        class: Class,
+    },
+    /// The device acknowledges nothing, and as much as may wait for that does: its connection was
+    /// closed. It catches up when it comes back.
+    SlowReader {
+        device: DeviceId,
+        unacknowledged: u32,
+    },
+    /// A frame was not written, since the version that this device speaks does not know it.
+    FrameWithheld {
+        device: DeviceId,
+        protocol: u8,
+    },
+    /// An operator takes this gateway out: it takes nobody in any more and hands off whom it has.
+    Draining {
+        incarnation: Incarnation,
+        connections: u32,
+    },
+    /// The last connection has gone, or the limit passed with so many left, which were closed.
+    Drained {
+        incarnation: Incarnation,
+        left: u32,
     },
 
     // Router and worker.
@@ -361,6 +394,8 @@ pub enum Disconnect {
     GoneAway,
     /// Its person switched the network off.
     FlightMode,
+    /// The gateway spoke a version of the protocol that the device does not know.
+    Unintelligible,
 }
 
 /// Why a session ended at its gateway.
@@ -376,6 +411,22 @@ pub enum SessionEnd {
     Displaced,
     /// This gateway was declared dead.
     SteppedDown,
+    /// The device acknowledged nothing of what was written to it.
+    SlowReader,
+    /// This gateway was drained, and the device did not go by itself.
+    Drained,
+}
+
+/// What a device asks of its gateway, by who must wait for whom.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Class {
+    /// Messages and acknowledgements as people write and read them. Never waits.
+    Live,
+    /// What a device missed while it was away.
+    CatchUp,
+    /// Everything, for a device that cannot tell what it missed. Only while no catch-up waits.
+    FullSync,
 }
 
 /// Why a message stays in its pending row for now.

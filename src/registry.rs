@@ -111,7 +111,7 @@ impl Role for Registry {
             // A boot that is not durable yet might be counted once more.
             Event::Received { from, wire: Wire::Ping { nonce } } if self.booted => {
                 let (incarnation, connections) = (self.boot, self.rows.len() as u32);
-                out.send(from, Wire::Pong { nonce, incarnation, connections });
+                out.send(from, Wire::Pong { nonce, incarnation, connections, draining: false });
             }
             Event::Received { wire: Wire::Ping { .. }, .. } => {}
             Event::Received { from, wire: Wire::Locate { device, conversation } } => {

@@ -44,6 +44,21 @@ pub struct Timing {
     /// Seen longer ago than this is offline; in between is away. The literature's 5 min.
     #[serde(with = "humantime_serde")]
     pub offline: Duration,
+    /// A gateway takes in one new session per this time, and after a quiet while as many at once
+    /// as [`crate::limits::ADMISSION_BURST`] allows. A thousand per second and server: what TLS
+    /// handshakes leave of its cores.
+    #[serde(with = "humantime_serde")]
+    pub admit: Duration,
+    /// A gateway passes one catch-up or full sync per this time on to the database, likewise.
+    #[serde(with = "humantime_serde")]
+    pub catch_up: Duration,
+    /// A gateway that is drained asks one device per this time to go elsewhere. Slower than
+    /// `admit` by far, since all that it sends away knocks at the others.
+    #[serde(with = "humantime_serde")]
+    pub hand_off: Duration,
+    /// A gateway that is drained closes whoever is left after this long.
+    #[serde(with = "humantime_serde")]
+    pub drain_limit: Duration,
 }
 
 impl Default for Timing {
@@ -59,6 +74,10 @@ impl Default for Timing {
             expiry: Duration::from_secs(30 * 24 * 3600),
             pending_depth: 10_000,
             offline: Duration::from_secs(300),
+            admit: Duration::from_millis(1),
+            catch_up: Duration::from_millis(1),
+            hand_off: Duration::from_millis(20),
+            drain_limit: Duration::from_secs(300),
         }
     }
 }

@@ -188,6 +188,8 @@ pub enum Wire {
         nonce: u64,
         incarnation: Incarnation,
         connections: u32,
+        /// It takes nobody in any more, and is handing off those it has.
+        draining: bool,
     },
     /// Monitor to cleaner: this incarnation has not answered for so long.
     Suspect {

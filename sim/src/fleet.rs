@@ -6,6 +6,7 @@
 use crate::cast::{Cast, Part};
 use crate::plan::Plan;
 use crate::seed::{Seed, Stream};
+use crate::span::Share;
 use crate::world::Crew;
 use courier::balancer::{self, Balance, Balancer};
 use courier::cleaner::{self, Cleaner};
@@ -15,6 +16,7 @@ use courier::database::{self, Database};
 use courier::design::Design;
 use courier::disk::Disk;
 use courier::event_log::EventLog;
+use courier::frame::{PROTOCOL_NEWEST, PROTOCOL_OLDEST};
 use courier::gateway::{self, Gateway};
 use courier::id::HostId;
 use courier::monitor::{self, Monitor};
@@ -25,6 +27,7 @@ use courier::router::{self, Router};
 use courier::time::Now;
 use courier::timing::Timing;
 use courier::worker::{self, Worker};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// Any role of the fleet. Clients are inline: there are a million of them.
@@ -71,6 +74,13 @@ pub struct Fleet {
     pub timing: Arc<Timing>,
     pub design: Design,
     pub balance: Balance,
+    /// The version of the protocol that servers speak before their first deploy.
+    pub protocol: u8,
+    /// How often each host has been brought to the next version.
+    pub upgrades: BTreeMap<HostId, u8>,
+    /// The share of devices that still speak the oldest version, and who they are.
+    pub old_phones: Share,
+    pub phones: Stream,
     /// Each boot of each host gets one number of entropy from here.
     pub entropy: Stream,
 }
@@ -83,13 +93,34 @@ impl Fleet {
             timing: Arc::new(plan.timing.clone()),
             design: plan.design,
             balance: plan.fleet.balance,
+            protocol: plan.fleet.protocol,
+            upgrades: BTreeMap::new(),
+            old_phones: plan.fleet.old_phones,
+            phones: Seed(plan.seed).stream("fleet.phones"),
             entropy: Seed(plan.seed).stream("fleet.entropy"),
         }
+    }
+
+    /// The version of the protocol that a server speaks now.
+    fn protocol_of(&self, server: HostId) -> u8 {
+        let upgrades = self.upgrades.get(&server).copied().unwrap_or(0);
+        self.protocol.saturating_add(upgrades).min(PROTOCOL_NEWEST)
+    }
+
+    /// The version that a person's device speaks. Nobody updates it during a run.
+    fn protocol_of_phone(&self, phone: HostId) -> u8 {
+        let old = self.phones.draw(u64::from(phone.0), 0) % 1_000_000;
+        if old < u64::from(self.old_phones.0) { PROTOCOL_OLDEST } else { PROTOCOL_NEWEST }
     }
 }
 
 impl Crew for Fleet {
     type Role = Member;
+
+    fn upgrade(&mut self, host: HostId) {
+        let upgrades = self.upgrades.entry(host).or_default();
+        *upgrades = upgrades.saturating_add(1);
+    }
 
     fn boot(&self, host: HostId, disk: &Disk, boots: u32) -> Member {
         let directory = self.cast.directory.clone();
@@ -98,7 +129,9 @@ impl Crew for Fleet {
         let entropy = self.entropy.draw(u64::from(host.0), u64::from(boots));
         match self.cast.part(host) {
             Part::Client(device) => {
-                let config = client::Config { host, device, entropy, directory, timing, design };
+                let protocol = self.protocol_of_phone(host);
+                let config =
+                    client::Config { host, device, entropy, directory, timing, design, protocol };
                 Member::Client(Client::boot(config, disk))
             }
             Part::Balancer => {
@@ -143,7 +176,8 @@ impl Crew for Fleet {
                 design,
             }))),
             Part::Gateway => {
-                let config = gateway::Config { host, directory, timing, design };
+                let protocol = self.protocol_of(host);
+                let config = gateway::Config { host, directory, timing, design, protocol };
                 Member::Gateway(Box::new(Gateway::boot(config, disk)))
             }
         }

@@ -40,6 +40,8 @@ pub enum Life {
     Started,
     /// The process died; the host's kernel goes on.
     Crashed,
+    /// Somebody ended the process in order.
+    Stopped,
     /// The host lost its power.
     PowerCut,
     Paused,

@@ -14,6 +14,7 @@ use crate::span::{At, Share, Span};
 use crate::world::net::{Effect, RuleId, hosts};
 use crate::world::{Crew, World};
 use courier::id::HostId;
+use courier::node::Command;
 use rand::Rng;
 use rand::seq::IndexedRandom;
 use serde::Deserialize;
@@ -95,14 +96,19 @@ pub fn write(spec: &NemesisSpec, seed: Seed, plan: &mut Plan) -> Result<(), Impo
             return Ok(());
         }
         let kind = *on.choose(&mut rng).expect("some kind is on");
-        let lasts = rng.random_range(spec.lasts[0].nanos()..=spec.lasts[1].nanos());
+        let mut lasts = rng.random_range(spec.lasts[0].nanos()..=spec.lasts[1].nanos());
+        if kind == Kind::Deploy {
+            // It is over when everything heals.
+            lasts = lasts.min((end - begins) as u64);
+        }
         let ends = begins.saturating_add_unsigned(lasts);
         let fault = draw_fault(kind, begins, lasts, &cast, &mut rng);
         let touched = Busy {
             hosts: fault.hosts(&cast),
             from: begins,
             until: ends.saturating_add_unsigned(spec.stable.nanos()),
-            downs: matches!(kind, Kind::Crash | Kind::PowerCut | Kind::Pause | Kind::Failover),
+            downs: matches!(kind, Kind::Crash | Kind::PowerCut | Kind::Pause | Kind::Failover)
+                || matches!(kind, Kind::Drain | Kind::Deploy),
         };
         if is_fair(&touched, &busy, &cast) {
             plan.fault.push(fault);
@@ -139,6 +145,8 @@ fn draw_fault(kind: Kind, begins: i64, lasts: u64, cast: &Cast, rng: &mut impl R
         by: None,
         share: None,
         ppm: None,
+        grace: None,
+        pause: None,
     };
     let millis = |count: u32| Some(At(i64::from(count) * 1_000_000));
     match kind {
@@ -160,6 +168,14 @@ fn draw_fault(kind: Kind, begins: i64, lasts: u64, cast: &Cast, rng: &mut impl R
             fault.target = vec![one];
             let ppm = i64::from(strength) * 500;
             fault.ppm = Some(if rng.random() { ppm } else { -ppm });
+        }
+        Kind::Drain | Kind::Deploy => {
+            let gateways = &cast.directory.gateways;
+            let host = gateways[strength as usize % gateways.len()];
+            fault.target = vec![cast.name(host).to_owned()];
+            if kind == Kind::Deploy {
+                fault.grace = fault.lasts.take();
+            }
         }
         Kind::Partition | Kind::OneWay => {
             fault.from = vec![one];
@@ -233,6 +249,8 @@ pub fn begin<C: Crew>(fault: &Fault, cast: &Cast, world: &mut World<C>) -> Undo 
             let ppm = fault.ppm.unwrap_or_default();
             return each(&target, |host| world.drift_clock(host, ppm));
         }
+        Kind::Drain => return each(&target, |host| drain(host, cast, world)),
+        Kind::Deploy => unreachable!("a deploy goes host by host"),
         Kind::Partition | Kind::OneWay => Effect::Cut,
         Kind::Slow => Effect::Slow(wait),
         Kind::Loss => Effect::Loss(share),
@@ -260,6 +278,8 @@ pub fn end<C: Crew>(fault: &Fault, undo: Undo, cast: &Cast, world: &mut World<C>
             Kind::Pause => world.resume(host),
             Kind::ClockStep => world.step_clock(host, -fault.by.unwrap_or_default().0),
             Kind::ClockDrift => world.drift_clock(host, 0),
+            Kind::Drain => restart(host, world),
+            Kind::Deploy => unreachable!("a deploy goes host by host"),
             Kind::Partition
             | Kind::OneWay
             | Kind::Slow
@@ -269,6 +289,21 @@ pub fn end<C: Crew>(fault: &Fault, undo: Undo, cast: &Cast, world: &mut World<C>
         }
     }
     undo.rules.into_iter().for_each(|rule| world.lift(rule));
+}
+
+/// An operator takes a host out, if it is one that can be: the others are just stopped later.
+pub fn drain<C: Crew>(host: HostId, cast: &Cast, world: &mut World<C>) {
+    if cast.part(host) == Part::Gateway {
+        world.command(host, Command::Drain);
+    }
+}
+
+/// A host's process is stopped and started again. One that another fault has taken away stays away.
+pub fn restart<C: Crew>(host: HostId, world: &mut World<C>) {
+    if world.role(host).is_some() {
+        world.stop(host);
+        world.start(host);
+    }
 }
 
 fn each(target: &[HostId], mut verb: impl FnMut(HostId)) -> Undo {

@@ -4,7 +4,7 @@
 //! A file that can be read, edited, compared and replayed. `courier run --plan FILE` writes
 //! it, `courier replay FILE` runs it without the scenario.
 
-use crate::cast::{Cast, Numbers, Person};
+use crate::cast::{Cast, Numbers, Part, Person};
 use crate::checker::Bounds;
 use crate::designs::catalogue::GUARANTEE;
 use crate::document::{Impossible, nearest};
@@ -12,6 +12,7 @@ use crate::place;
 use crate::span::{At, Share, Span};
 use courier::balancer::Balance;
 use courier::design::Design;
+use courier::frame::{PROTOCOL_NEWEST, PROTOCOL_OLDEST};
 use courier::id::{ConversationId, HostId, UserId};
 use courier::limits::WATCHED_USERS_MAX;
 use courier::timing::Timing;
@@ -78,6 +79,20 @@ pub struct FleetSpec {
     pub balance: Balance,
     /// Clients start spread over this time.
     pub arrive: Span,
+    /// The version of the protocol that servers speak; a deploy brings a server to the next.
+    #[serde(skip_serializing_if = "is_newest")]
+    pub protocol: u8,
+    /// The share of devices that speak the oldest version, whatever the servers do.
+    #[serde(skip_serializing_if = "is_none_of_them")]
+    pub old_phones: Share,
+}
+
+fn is_newest(protocol: &u8) -> bool {
+    *protocol == PROTOCOL_NEWEST
+}
+
+fn is_none_of_them(share: &Share) -> bool {
+    *share == Share(0)
 }
 
 impl Default for FleetSpec {
@@ -91,6 +106,8 @@ impl Default for FleetSpec {
             users: 2,
             balance: Balance::default(),
             arrive: Span::from_secs(10),
+            protocol: PROTOCOL_NEWEST,
+            old_phones: Share(0),
         }
     }
 }
@@ -296,6 +313,12 @@ pub enum Kind {
     ClockStep,
     /// A host's clocks run fast or slow until the end.
     ClockDrift,
+    /// A server takes nobody in any more and sends its devices elsewhere, some at a time. At the
+    /// end its process is restarted and serves again.
+    Drain,
+    /// Hosts are brought to the next version, one after the other: each is drained if it is a
+    /// server, and restarted after its grace. It ends with the last host.
+    Deploy,
 }
 
 impl Kind {
@@ -332,6 +355,27 @@ pub struct Fault {
     /// How much faster the clocks run, in parts per million.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ppm: Option<i64>,
+    /// Each host of a deploy has this long to drain before it is restarted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub grace: Option<Span>,
+    /// A deploy waits this long after a host's restart before it goes on with the next.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pause: Option<Span>,
+}
+
+/// What a deploy gives each host if it does not say: at the default rate a server hands a thousand
+/// connections off in it.
+const DEPLOY_GRACE: Span = Span::from_secs(20);
+
+/// How long a deploy waits between two hosts if it does not say: some probes of the balancer.
+const DEPLOY_PAUSE: Span = Span::from_secs(5);
+
+/// What a deploy does to one host, in nanoseconds since the start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DeployStep {
+    pub host: HostId,
+    pub drains: u64,
+    pub restarts: u64,
 }
 
 fn one_or_many<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
@@ -506,7 +550,18 @@ impl Plan {
             }
         }
         let Timing {
-            heartbeat, heartbeat_wait, silence, probe, clean_after, online, offline, ..
+            heartbeat,
+            heartbeat_wait,
+            silence,
+            probe,
+            clean_after,
+            online,
+            offline,
+            admit,
+            catch_up,
+            hand_off,
+            drain_limit,
+            ..
         } = self.timing;
         for (name, value) in [
             ("heartbeat", heartbeat),
@@ -516,6 +571,10 @@ impl Plan {
             ("clean-after", clean_after),
             ("online", online),
             ("offline", offline),
+            ("admit", admit),
+            ("catch-up", catch_up),
+            ("hand-off", hand_off),
+            ("drain-limit", drain_limit),
         ] {
             if value.is_zero() {
                 let what = format!("{name} is zero: it would fire without end");
@@ -555,6 +614,12 @@ impl Plan {
                 return Err(Impossible::new(place!["fleet", name], what, "write fewer"));
             }
         }
+        let protocol = self.fleet.protocol;
+        if !(PROTOCOL_OLDEST..=PROTOCOL_NEWEST).contains(&protocol) {
+            let what = format!("nobody speaks version {protocol} of the protocol");
+            let help = format!("write a version from {PROTOCOL_OLDEST} to {PROTOCOL_NEWEST}");
+            return Err(Impossible::new(place!["fleet", "protocol"], what, help));
+        }
         let mut names = BTreeSet::new();
         for (at, user) in self.user.iter().enumerate() {
             let wrong = |what: String, help: &str| {
@@ -586,7 +651,7 @@ impl Plan {
                 return Err(Impossible::new(place!["user", at, "name"], what, "choose another"));
             }
             for (nth, server) in user.servers.iter().enumerate() {
-                if cast.host(server).is_none_or(|h| cast.part(h) != crate::cast::Part::Gateway) {
+                if cast.host(server).is_none_or(|h| cast.part(h) != Part::Gateway) {
                     let place = place!["user", at, "servers", nth];
                     return Err(no_such(place, "server", server, cast.names()));
                 }
@@ -817,7 +882,9 @@ impl Fault {
             Err(Impossible::new(place!["fault", at, key], what, help))
         };
         let needs = match self.kind {
-            Crash | PowerCut | Failover | Pause | ClockStep | ClockDrift => Needs::Target,
+            Crash | PowerCut | Failover | Pause | ClockStep | ClockDrift | Drain | Deploy => {
+                Needs::Target
+            }
             Partition | OneWay | Slow | Loss | Duplicate | Reorder => Needs::Links,
         };
         let given = [("target", &self.target), ("from", &self.from), ("to", &self.to)];
@@ -872,15 +939,67 @@ impl Fault {
             let what = format!("`{}` is after everything has healed", self.at);
             return wrong("at", what, "move it before the end, or make the run longer");
         }
-        if self.permanent && !matches!(self.kind, Crash | PowerCut) {
+        if self.permanent && !matches!(self.kind, Crash | PowerCut | Drain) {
             let what = format!("a {kind} cannot be permanent");
-            return wrong("permanent", what, "only crash and power-cut can; remove it");
+            return wrong("permanent", what, "only crash, power-cut and drain can; remove it");
         }
         if self.permanent && self.lasts.is_some() {
             let what = "is permanent and ends".to_owned();
             return wrong("lasts", what, "keep `lasts` or `permanent`");
         }
+        self.validate_operation(at, cast, heal_at)
+    }
+
+    /// What only operations of a fleet's owner must keep to: drains and deploys.
+    fn validate_operation(&self, at: usize, cast: &Cast, heal_at: u64) -> Result<(), Impossible> {
+        let kind = self.kind.name();
+        let wrong = |key: &str, what: String, help: &str| {
+            Err(Impossible::new(place!["fault", at, key], what, help))
+        };
+        let (possible, help): (fn(Part) -> bool, _) = match self.kind {
+            Kind::Drain => (|part| part == Part::Gateway, "only servers hold connections"),
+            Kind::Deploy => (
+                |part| matches!(part, Part::Gateway | Part::Router | Part::Worker),
+                "servers, apps and workers can be restarted one after the other",
+            ),
+            _ => (|_| true, ""),
+        };
+        for (nth, name) in self.target.iter().enumerate() {
+            if !hosts_named(name, cast).iter().all(|host| possible(cast.part(*host))) {
+                let what = format!("`{name}` cannot be the target of a {kind}");
+                return Err(Impossible::new(place!["fault", at, "target", nth], what, help));
+            }
+        }
+        if self.kind != Kind::Deploy {
+            for (key, given) in [("grace", self.grace), ("pause", self.pause)] {
+                if given.is_some() {
+                    return wrong(key, format!("a {kind} has no `{key}`"), "remove it");
+                }
+            }
+            return Ok(());
+        }
+        if self.lasts.is_some() {
+            let what = "a deploy lasts as long as its hosts take".to_owned();
+            return wrong("lasts", what, "write `grace` and `pause`, which each host is given");
+        }
+        if self.deploy_steps(cast).last().is_some_and(|step| step.restarts > heal_at) {
+            let what = "its last host is restarted after everything has healed".to_owned();
+            return wrong("at", what, "shorten `grace` or `pause`, or make the run longer");
+        }
         Ok(())
+    }
+
+    /// When a deploy does what to which host.
+    pub fn deploy_steps(&self, cast: &Cast) -> Vec<DeployStep> {
+        let grace = self.grace.unwrap_or(DEPLOY_GRACE).nanos();
+        let pause = self.pause.unwrap_or(DEPLOY_PAUSE).nanos();
+        let begins = self.at.since_start(cast.zero);
+        let step = |(nth, host): (usize, HostId)| {
+            let earlier = grace.saturating_add(pause).saturating_mul(nth as u64);
+            let drains = begins.saturating_add(earlier);
+            DeployStep { host, drains, restarts: drains.saturating_add(grace) }
+        };
+        self.hosts(cast).into_iter().enumerate().map(step).collect()
     }
 
     /// The hosts that the fault touches. Of a fault on links, whose one end is most of the fleet,

@@ -14,7 +14,7 @@ use crate::fleet::Fleet;
 use crate::history::{Entry, Fact, History, Phase};
 use crate::input::latency_matrix::{self, LatencyMatrix};
 use crate::nemesis::{self, Undo};
-use crate::plan::{self, Deed, DelaySpec, InputFile, LinkSpec, Op, Plan};
+use crate::plan::{self, Deed, DelaySpec, InputFile, Kind, LinkSpec, Op, Plan};
 use crate::seed::Seed;
 use crate::trace::Names;
 use crate::world::latency::Latency;
@@ -36,6 +36,9 @@ enum Item {
     Start(HostId),
     FaultBegins(usize),
     FaultEnds(usize),
+    /// This host's turn in a deploy begins: fault, and which of its hosts.
+    DeployDrains(usize, usize),
+    DeployRestarts(usize, usize),
     Op(usize),
     Heal,
 }
@@ -193,6 +196,13 @@ impl<C: Crew> Runner<C> {
         }
         let (zero, heal) = (plan.zero(), plan.heal_at());
         for (number, fault) in plan.fault.iter().enumerate() {
+            if fault.kind == Kind::Deploy {
+                for (nth, step) in fault.deploy_steps(&cast).into_iter().enumerate() {
+                    self.note_down(step.drains, Item::DeployDrains(number, nth));
+                    self.note_down(step.restarts, Item::DeployRestarts(number, nth));
+                }
+                continue;
+            }
             let begins = fault.at.since_start(zero);
             self.note_down(begins, Item::FaultBegins(number));
             if let Some(lasts) = fault.lasts {
@@ -258,11 +268,22 @@ impl<C: Crew> Runner<C> {
         match item {
             Item::Start(host) => self.world.start(host),
             Item::FaultBegins(number) => {
-                self.note_fault(number, Phase::Begins);
+                self.note_fault(number, Phase::Begins, plan.fault[number].hosts(&self.cast));
                 let undo = nemesis::begin(&plan.fault[number], &self.cast, &mut self.world);
                 self.active.insert(number, undo);
             }
             Item::FaultEnds(number) => self.end_fault(number),
+            Item::DeployDrains(number, nth) => {
+                let host = plan.fault[number].deploy_steps(&self.cast)[nth].host;
+                self.note_fault(number, Phase::Begins, vec![host]);
+                nemesis::drain(host, &self.cast, &mut self.world);
+            }
+            Item::DeployRestarts(number, nth) => {
+                let host = plan.fault[number].deploy_steps(&self.cast)[nth].host;
+                self.world.upgrade(host);
+                nemesis::restart(host, &mut self.world);
+                self.note_fault(number, Phase::Ends, vec![host]);
+            }
             Item::Op(number) => self.perform(number),
             Item::Heal => {
                 for number in self.active.keys().copied().collect::<Vec<_>>() {
@@ -280,14 +301,13 @@ impl<C: Crew> Runner<C> {
         if let Some(undo) = self.active.remove(&number) {
             nemesis::end(fault, undo, &self.cast, &mut self.world);
             if !fault.permanent {
-                self.note_fault(number, Phase::Ends);
+                self.note_fault(number, Phase::Ends, fault.hosts(&self.cast));
             }
         }
     }
 
-    fn note_fault(&mut self, number: usize, phase: Phase) {
-        let fault = &self.plan.fault[number];
-        let (kind, hosts) = (fault.kind.name().to_owned(), fault.hosts(&self.cast));
+    fn note_fault(&mut self, number: usize, phase: Phase, hosts: Vec<HostId>) {
+        let kind = self.plan.fault[number].kind.name().to_owned();
         let fact = Fact::Fault { number, phase, kind, hosts };
         self.world.facts.push(Entry { at: self.world.now(), fact });
     }

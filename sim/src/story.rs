@@ -121,19 +121,29 @@ const ATTEMPTS_TOLD_MAX: u32 = 4;
 
 type Told = Vec<(String, String, Tone)>;
 
+/// What befalls a host is told by the host.
+fn tells_itself(kind: &str) -> bool {
+    matches!(kind, "crash" | "power-cut" | "pause" | "drain" | "deploy")
+}
+
 impl Teller<'_> {
     fn fact(&mut self, fact: &Fact) -> Told {
         match fact {
             Fact::Noted { host, note } => self.note(*host, note),
             Fact::Host { host, life } => self.life(*host, *life),
             Fact::Fault { phase: Phase::Begins, kind, hosts, .. } => {
-                // What befalls a host tells itself.
-                let itself = matches!(kind.as_str(), "crash" | "power-cut" | "pause");
-                if itself { Vec::new() } else { self.fault(kind, hosts, "begins") }
+                if tells_itself(kind) {
+                    Vec::new()
+                } else {
+                    self.fault(kind, hosts, "begins")
+                }
             }
             Fact::Fault { phase: Phase::Ends, kind, hosts, .. } => {
-                let itself = matches!(kind.as_str(), "crash" | "power-cut" | "pause");
-                if itself { Vec::new() } else { self.fault(kind, hosts, "ends") }
+                if tells_itself(kind) {
+                    Vec::new()
+                } else {
+                    self.fault(kind, hosts, "ends")
+                }
             }
             Fact::Healed => one("nemesis", "every fault has ended", Tone::Plain),
             Fact::Panicked { host, event, message } => {
@@ -154,14 +164,18 @@ impl Teller<'_> {
                 return Vec::new();
             }
             (Life::Started, _) => "starts",
+            (Life::Stopped, _) => "is stopped in order",
             (Life::Crashed, Part::Gateway) => "dies; its kernel resets every connection",
             (Life::Crashed, _) => "dies",
             (Life::PowerCut, _) => "loses power; nobody is told",
             (Life::Paused, _) => "stops running; its kernel goes on",
             (Life::Resumed, _) => "runs again",
         };
-        let tone =
-            if life == Life::Started || life == Life::Resumed { Tone::Plain } else { Tone::Bad };
+        let tone = if matches!(life, Life::Started | Life::Stopped | Life::Resumed) {
+            Tone::Plain
+        } else {
+            Tone::Bad
+        };
         one(self.cast.name(host), what, tone)
     }
 
@@ -198,6 +212,7 @@ impl Teller<'_> {
                     Disconnect::Displaced => "is displaced by a newer connection",
                     Disconnect::GoneAway => "is asked to connect elsewhere",
                     Disconnect::FlightMode => "goes offline",
+                    Disconnect::Unintelligible => "does not understand its server",
                 };
                 one(&me, why, Tone::Bad)
             }
@@ -345,6 +360,30 @@ impl Teller<'_> {
                 one(&me, &format!("shows {} as {name}", self.cast.user_name(user)), tone)
             }
             Note::TornRecord => one(&me, "finds a torn record on its disk", Tone::Bad),
+            _ => self.load_note(me, note),
+        }
+    }
+
+    /// What a server says of having too much, or of going out of service.
+    fn load_note(&self, me: String, note: &Note) -> Told {
+        match *note {
+            Note::TurnedAway { device, wait } if self.is_named(device) => {
+                let who = self.device(device);
+                one(&me, &format!("is full: {who} is to come again in {wait:.1?}"), Tone::Bad)
+            }
+            Note::SlowReader { device, unacknowledged } if self.is_named(device) => {
+                let who = self.device(device);
+                let what = format!("closes {who}, who has not acknowledged {unacknowledged}");
+                one(&me, &what, Tone::Bad)
+            }
+            Note::Draining { connections, .. } => {
+                let what = format!("is drained: {connections} connections are to go elsewhere");
+                one(&me, &what, Tone::Plain)
+            }
+            Note::Drained { left: 0, .. } => one(&me, "is empty", Tone::Plain),
+            Note::Drained { left, .. } => {
+                one(&me, &format!("closes the last {left} connections"), Tone::Bad)
+            }
             _ => Vec::new(),
         }
     }

@@ -2,7 +2,7 @@
 //!
 //! It talks to the balancer and says hello to a gateway. It never trusts a silent connection.
 
-use super::{Client, Durable, Link};
+use super::{Client, Config, Durable, Link};
 use crate::design::DeadPeer;
 use crate::disk::Record;
 use crate::frame::Frame;
@@ -11,6 +11,8 @@ use crate::node::{Outbox, Timer};
 use crate::note::{Disconnect, Note};
 use crate::wire::Wire;
 use crate::{jitter, limits};
+use std::collections::BTreeSet;
+use std::time::Duration;
 
 impl Client {
     /// Counts the next connection. The count must be durable before anybody hears of it, or a
@@ -38,7 +40,22 @@ impl Client {
     pub(super) fn greet(&mut self, out: &mut Outbox) {
         let Link::Opening { conn, gateway } = self.link else { return };
         self.link = Link::Greeting { conn, gateway };
-        out.write(conn, Frame::Hello { device: self.config.device, epoch: self.epoch });
+        out.write(conn, self.hello());
+    }
+
+    fn hello(&self) -> Frame {
+        let Config { device, protocol, .. } = *self.config;
+        Frame::Hello { device, epoch: self.epoch, protocol }
+    }
+
+    /// Whether the device speaks the version of the protocol that this belongs to. A gateway that
+    /// is sound never writes what the device does not know.
+    pub(super) fn knows(&self, frame: &Frame) -> bool {
+        let spoken = match frame {
+            Frame::Welcome { protocol, .. } => *protocol,
+            other => other.since(),
+        };
+        spoken <= self.config.protocol
     }
 
     pub(super) fn go_live(&mut self, conn: ConnId, incarnation: Incarnation, out: &mut Outbox) {
@@ -51,8 +68,11 @@ impl Client {
         self.catch_up(conn, out);
         self.watch_contacts(conn, out);
         self.ask_for_marks(conn, out);
-        let conversations: Vec<_> = self.outbox.iter().map(|o| o.message.conversation).collect();
-        for conversation in conversations {
+        // Once for each conversation, in the order of their first messages.
+        let mut seen = BTreeSet::new();
+        let waiting = self.outbox.iter().map(|outgoing| outgoing.message.conversation);
+        let first: Vec<_> = waiting.filter(|conversation| seen.insert(*conversation)).collect();
+        for conversation in first {
             self.send_next(conversation, out);
         }
     }
@@ -134,6 +154,16 @@ impl Client {
             self.config.entropy ^ u64::from(self.epoch),
         );
         self.attempt += 1;
+        self.wait(wait, out);
+    }
+
+    /// Goes to the balancer again, not sooner than `least`, and within `spread` after that.
+    pub(super) fn come_back(&mut self, least: Duration, spread: Duration, out: &mut Outbox) {
+        let draw = u64::from(self.epoch) << 32 | u64::from(u32::MAX);
+        self.wait(least + jitter::up_to(spread, self.config.entropy, draw), out);
+    }
+
+    fn wait(&mut self, wait: Duration, out: &mut Outbox) {
         self.link = Link::Waiting;
         out.cancel_timer(Timer::ConnectLimit);
         out.set_timer(Timer::Reconnect, wait);

@@ -32,7 +32,10 @@ impl Client {
             Frame::Statuses { statuses } => self.show_statuses(statuses, out),
             Frame::Marks { upto, marks } => self.show_marks(upto, marks, out),
             // Handled before, or spoken only by devices.
-            Frame::Welcome { .. } | Frame::Displaced { .. } | Frame::GoAway => {}
+            Frame::Welcome { .. }
+            | Frame::Displaced { .. }
+            | Frame::GoAway
+            | Frame::Busy { .. } => {}
             Frame::Hello { .. }
             | Frame::Send(_)
             | Frame::Ack { .. }

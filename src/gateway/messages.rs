@@ -18,7 +18,7 @@ impl Gateway {
         if message.body.len() > limits::BODY_BYTES_MAX {
             let outcome = SendOutcome::Rejected(Rejection::TooLarge);
             if let Some(conn) = self.connection_of(session) {
-                out.write(conn, Frame::Outcome { id: message.id, outcome });
+                self.write(conn, Frame::Outcome { id: message.id, outcome }, out);
             }
             return;
         }
@@ -46,7 +46,9 @@ impl Gateway {
         out: &mut Outbox,
     ) {
         let answer = |outcome| Wire::Offered { session, conversation, term, outcome };
-        let Some(conn) = self.connection_of(session) else {
+        // A device that was asked to go elsewhere reads nothing any more: that is a no as well.
+        let here = self.connection_of(session).filter(|conn| !self.connections[conn].leaving);
+        let Some(conn) = here else {
             out.note(Note::OfferFenced { device: session.device, epoch: session.epoch });
             out.send(from, answer(OfferOutcome::NotHere));
             return;
@@ -65,7 +67,7 @@ impl Gateway {
         }
         let (upto, entries) = (batch.upto(), batch.entries.len());
         let offer = Offer { from, conversation, term, upto, entries };
-        out.write(conn, Frame::Deliver { conversation, batch });
+        self.write(conn, Frame::Deliver { conversation, batch }, out);
         self.written(conn, session, offer, out);
     }
 

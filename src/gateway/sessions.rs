@@ -3,6 +3,7 @@
 //! It talks to devices and tells [`super::registration`]. It never decides where a device should
 //! be.
 
+use super::drain::Stage;
 use super::{Gateway, SILENCE_CHECKS};
 use crate::design::{DeadPeer, Fencing};
 use crate::frame::Frame;
@@ -15,7 +16,9 @@ use crate::wire::{OfferOutcome, SessionEvent, Wire};
 
 impl Gateway {
     pub(super) fn may_accept(&self) -> bool {
-        self.serving && self.connections.len() < limits::CONNECTIONS_MAX
+        self.serving
+            && self.drain == Stage::Serving
+            && self.connections.len() < limits::CONNECTIONS_MAX
     }
 
     /// The connection that a session means, if it is here. Whatever is said in the name of another
@@ -30,29 +33,53 @@ impl Gateway {
         is_it.then_some(conn)
     }
 
-    pub(super) fn greet(&mut self, conn: ConnId, device: DeviceId, epoch: u32, out: &mut Outbox) {
+    pub(super) fn greet(
+        &mut self,
+        now: Now,
+        conn: ConnId,
+        device: DeviceId,
+        epoch: u32,
+        out: &mut Outbox,
+    ) {
         let held = self.devices.get(&device).copied();
         let held_epoch =
             held.and_then(|old| self.connections[&old].session).map_or(0, |old| old.epoch);
         if held_epoch >= epoch {
             // A hello that was overtaken by a later connection of the same device.
-            out.write(conn, Frame::Displaced { winner: held_epoch });
+            self.write(conn, Frame::Displaced { winner: held_epoch }, out);
+            self.connections.remove(&conn);
+            out.close(conn);
+            return;
+        }
+        if self.drain != Stage::Serving {
+            // It connected a moment before the operator's command.
+            self.write(conn, Frame::GoAway, out);
+            self.connections.remove(&conn);
+            out.close(conn);
+            return;
+        }
+        if let Err(wait) = self.door.knock(now.mono) {
+            out.note(Note::TurnedAway { device, wait });
+            self.write(conn, Frame::Busy { retry_after: wait }, out);
             self.connections.remove(&conn);
             out.close(conn);
             return;
         }
         if let Some(old) = held {
-            out.write(old, Frame::Displaced { winner: epoch });
+            self.write(old, Frame::Displaced { winner: epoch }, out);
             self.end_session(old, SessionEnd::Displaced, out);
             out.close(old);
         }
         let gateway = self.config.host;
         let session = Session { device, epoch, gateway, incarnation: self.incarnation };
-        self.connections.get_mut(&conn).expect("it just spoke").session = Some(session);
+        let connection = self.connections.get_mut(&conn).expect("it just spoke");
+        connection.session = Some(session);
+        let protocol = connection.protocol;
         self.devices.insert(device, conn);
         self.check_registry_later(out);
         self.beat(session, out);
-        out.write(conn, Frame::Welcome { epoch, incarnation: self.incarnation });
+        let incarnation = self.incarnation;
+        self.write(conn, Frame::Welcome { epoch, incarnation, protocol }, out);
         self.tell(SessionEvent::Opened(session), out);
     }
 
@@ -103,5 +130,6 @@ impl Gateway {
             self.end_session(conn, SessionEnd::Silence, out);
             out.close(conn);
         }
+        self.finish_drain_if_empty(out);
     }
 }

@@ -43,7 +43,7 @@ impl Gateway {
         }
         // What is known here it is told at once; what is not, when presence answers.
         if !known.is_empty() {
-            out.write(conn, Frame::Statuses { statuses: known });
+            self.write(conn, Frame::Statuses { statuses: known }, out);
         }
         if idle && !users.is_empty() {
             out.set_timer(Timer::Watch, limits::WATCH_PERIOD);
@@ -98,7 +98,7 @@ impl Gateway {
             }
         }
         for (conn, statuses) in news {
-            out.write(conn, Frame::Statuses { statuses });
+            self.write(conn, Frame::Statuses { statuses }, out);
         }
     }
 }

@@ -68,6 +68,16 @@ const WHOLE: &[(&str, &str, &[&str])] = &[
         "duration = \"5s\"\n[fleet]\nmonitors = »1\n",
         &["1 monitors", "write monitors = 2 or more"],
     ),
+    (
+        "a version of the protocol that nobody speaks",
+        "duration = \"5s\"\n[fleet]\nprotocol = »3\n",
+        &["nobody speaks version 3", "write a version from 1 to 2"],
+    ),
+    (
+        "a way of balancing that does not exist",
+        "duration = \"5s\"\n[fleet]\nbalance = »\"round-robbin\"\n",
+        &["`round-robbin`", "did you mean `round-robin`?"],
+    ),
     ("a number for a table", "duration = \"5s\"\nfleet = »5\n", &["integer `5`", "write a table"]),
     (
         "a warm-up that ends while people arrive",
@@ -117,6 +127,11 @@ const TIMES: &[(&str, &str, &[&str])] = &[
         "a timer that fires without end",
         "[timing]\nprobe = »\"0s\"",
         &["probe is zero", "give it some time"],
+    ),
+    (
+        "a door that takes everybody in",
+        "[timing]\nadmit = »\"0s\"",
+        &["admit is zero", "give it some time"],
     ),
     (
         "a p99 below its median",
@@ -180,7 +195,7 @@ const FAULTS: &[(&str, &str, &[&str])] = &[
     (
         "a partition for ever",
         "kind = \"partition\"\nat = \"1s\"\nfrom = \"db\"\nto = \"*\"\npermanent = »true",
-        &["a partition cannot be permanent", "only crash and power-cut can"],
+        &["a partition cannot be permanent", "only crash, power-cut and drain can"],
     ),
     (
         "permanent, and yet it ends",
@@ -191,6 +206,31 @@ const FAULTS: &[(&str, &str, &[&str])] = &[
         "after the end",
         "kind = \"crash\"\nat = »\"6s\"\ntarget = \"server-1\"",
         &["`6s` is after everything has healed", "make the run longer"],
+    ),
+    (
+        "a drain of what holds no connections",
+        "kind = \"drain\"\nat = \"1s\"\ntarget = [\"server-1\", »\"db\"]",
+        &["`db` cannot be the target of a drain", "only servers hold connections"],
+    ),
+    (
+        "a deploy of what there is one of",
+        "kind = \"deploy\"\nat = \"1s\"\ntarget = »\"registry\"",
+        &["`registry` cannot be the target of a deploy", "servers, apps and workers"],
+    ),
+    (
+        "a deploy with an end of its own",
+        "kind = \"deploy\"\nat = \"1s\"\ntarget = \"server-1\"\nlasts = »\"2s\"",
+        &["a deploy lasts as long as its hosts take", "write `grace` and `pause`"],
+    ),
+    (
+        "a deploy that does not get through",
+        "kind = \"deploy\"\nat = »\"1s\"\ntarget = \"server-*\"\ngrace = \"3s\"",
+        &["restarted after everything has healed", "shorten `grace` or `pause`"],
+    ),
+    (
+        "a crash with a grace",
+        "kind = \"crash\"\nat = \"1s\"\ntarget = \"server-1\"\ngrace = »\"2s\"",
+        &["a crash has no `grace`", "remove it"],
     ),
 ];
 

@@ -1,10 +1,16 @@
 //! Every built-in scenario on several seeds, and the two canonical stories as golden traces.
 
 use crate::support::{plan, run};
+use courier::id::HostId;
+use courier::limits;
+use courier::note::{Disconnect, Note};
+use courier_sim::history::{Entry, Fact};
 use courier_sim::plan::Plan;
 use courier_sim::report::{Report, Verdict, clock, judge};
+use courier_sim::run::Outcome;
 use courier_sim::scenario::{Inputs, built_in, find};
 use courier_sim::story;
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,6 +33,10 @@ fn the_server_scenarios_are_valid_on_several_seeds() {
         "server-7-power-cut",
         "server-7-pauses",
         "partition-heals",
+        "server-3-drains",
+        "rolling-deploy",
+        "midnight-storm",
+        "slow-reader",
     ] {
         for seed in 100..104 {
             assert_valid(&report(&plan(name, seed, &[])));
@@ -38,6 +48,66 @@ fn the_server_scenarios_are_valid_on_several_seeds() {
 fn the_swarm_is_valid_on_several_seeds() {
     for seed in 100..112 {
         assert_valid(&report(&plan("swarm", seed, &["fleet.users=40", "duration=90s"])));
+    }
+}
+
+/// What the history of a run says happened from T=0 on, without what is in between.
+fn since_zero(plan: &Plan, outcome: &Outcome) -> Vec<(u64, HostId, Note)> {
+    let noted = |entry: &Entry| match entry.fact {
+        Fact::Noted { host, note } if entry.at >= plan.zero() => Some((entry.at, host, note)),
+        _ => None,
+    };
+    outcome.history.entries.iter().filter_map(noted).collect()
+}
+
+/// Everybody is moved at least once, in both versions, and nobody is seen to go.
+#[test]
+fn nobody_is_seen_to_go_during_a_rolling_deploy() {
+    let plan = plan("rolling-deploy", 100, &[]);
+    let notes = since_zero(&plan, &run(&plan));
+    let moved =
+        |note: &Note| matches!(note, Note::Disconnected { cause: Disconnect::GoneAway, .. });
+    let hosts: BTreeSet<HostId> =
+        notes.iter().filter(|(.., note)| moved(note)).map(|(_, host, _)| *host).collect();
+    assert_eq!(hosts.len(), plan.fleet.users as usize, "not everybody was moved");
+    for (at, _, note) in &notes {
+        let seen = matches!(note, Note::PresenceChanged { .. });
+        let broken = matches!(
+            note,
+            Note::FrameWithheld { .. }
+                | Note::Disconnected { cause: Disconnect::Unintelligible, .. }
+                | Note::Drained { left: 1.., .. }
+        );
+        assert!(!seen && !broken, "{:?}: {note:?}", Duration::from_nanos(at - plan.zero()));
+    }
+}
+
+/// Each of the four servers takes ten sessions a second: the rest is the old phones' backoff.
+#[test]
+fn the_midnight_storm_is_over_within_a_minute() {
+    let plan = plan("midnight-storm", 100, &[]);
+    let notes = since_zero(&plan, &run(&plan));
+    let count = |wanted: fn(&Note) -> bool| notes.iter().filter(|(.., note)| wanted(note)).count();
+    let connected = |note: &Note| matches!(note, Note::Connected { .. });
+    assert!(count(|note| matches!(note, Note::TurnedAway { .. })) > 100);
+    assert_eq!(count(connected), plan.fleet.users as usize, "once each");
+    let last = notes.iter().rev().find(|(.., note)| connected(note)).expect("somebody").0;
+    let took = Duration::from_nanos(last - plan.zero());
+    assert!(took < Duration::from_secs(60), "{took:?}");
+    // Nowhere more than the rate allows; the welcome takes a second longer to one than to another.
+    let span = Duration::from_secs(5);
+    let filled = limits::ADMISSION_BURST + span + Duration::from_secs(1);
+    let most = filled.as_nanos() / plan.timing.admit.as_nanos();
+    for server in &plan.cast().directory.gateways {
+        let welcomed =
+            |note: &Note| matches!(note, Note::Connected { gateway, .. } if gateway == server);
+        let times: Vec<u64> =
+            notes.iter().filter(|(.., note)| welcomed(note)).map(|(at, ..)| *at).collect();
+        for from in &times {
+            let until = from + span.as_nanos() as u64;
+            let within = times.iter().filter(|at| (*from..until).contains(*at)).count();
+            assert!(within as u128 <= most, "{within} in five seconds");
+        }
     }
 }
 

@@ -4,6 +4,7 @@
 //! there turn out to be. So any part can shrink or go without making the rest impossible.
 
 use courier::balancer::Balance;
+use courier::frame::{PROTOCOL_NEWEST, PROTOCOL_OLDEST};
 use courier::timing::Timing;
 use courier_sim::cast::Part;
 use courier_sim::plan::{
@@ -67,11 +68,25 @@ fn people() -> impl Strategy<Value = People> {
 }
 
 fn fleet() -> impl Strategy<Value = FleetSpec> {
-    let balance = prop_oneof![Just(Balance::LeastConnections), Just(Balance::RoundRobin)];
-    (1..=4_u32, 1..=3_u32, 1..=2_u32, 2..=3_u32, balance).prop_map(
-        |(servers, apps, workers, monitors, balance)| {
-            let (consumers, users, arrive) = (monitors - 1, 2, Span::from_secs(3));
-            FleetSpec { servers, apps, workers, monitors, consumers, users, balance, arrive }
+    let balance = prop_oneof![
+        Just(Balance::LeastConnections),
+        Just(Balance::RoundRobin),
+        Just(Balance::ConsistentHashing),
+        Just(Balance::SessionAffinity),
+    ];
+    let versions = (PROTOCOL_OLDEST..=PROTOCOL_NEWEST, 0..=1_000_000_u32);
+    (1..=4_u32, 1..=3_u32, 1..=2_u32, 2..=3_u32, balance, versions).prop_map(
+        |(servers, apps, workers, monitors, balance, (protocol, old))| FleetSpec {
+            servers,
+            apps,
+            workers,
+            monitors,
+            consumers: monitors - 1,
+            users: 2,
+            balance,
+            arrive: Span::from_secs(3),
+            protocol,
+            old_phones: Share(old),
         },
     )
 }
@@ -122,7 +137,8 @@ fn doing() -> impl Strategy<Value = Doing> {
 
 fn trouble() -> impl Strategy<Value = Trouble> {
     let kinds: Vec<Kind> = Kind::iter().collect();
-    let lasts = option::weighted(0.9, 100..60_000_u64);
+    // Long enough, now and then, for a server that lives to be held for dead.
+    let lasts = option::weighted(0.9, 100..90_000_u64);
     let flags = (prop::bool::weighted(0.1), any::<bool>());
     let other = option::weighted(0.5, any::<Who>());
     (proptest::sample::select(kinds), MOMENTS, lasts, flags, any::<Who>(), other, 1..=100_u32)
@@ -282,12 +298,18 @@ fn befall(trouble: &Trouble, lasts: u64, plan: &mut Plan) {
         by: None,
         share: None,
         ppm: None,
+        grace: None,
+        pause: None,
     };
     match kind {
         Kind::Crash | Kind::PowerCut | Kind::Pause | Kind::ClockStep | Kind::ClockDrift => {
             fault.target = vec![one];
         }
         Kind::Failover => fault.target = vec!["db".to_owned()],
+        Kind::Drain | Kind::Deploy => {
+            let number = trouble.who as u32 % plan.fleet.servers + 1;
+            fault.target = vec![format!("server-{number}")];
+        }
         Kind::Partition
         | Kind::OneWay
         | Kind::Slow
@@ -311,7 +333,19 @@ fn befall(trouble: &Trouble, lasts: u64, plan: &mut Plan) {
             fault.share = share;
         }
         Kind::Loss | Kind::Duplicate => fault.share = share,
-        Kind::Crash | Kind::PowerCut | Kind::Pause | Kind::Partition | Kind::OneWay => {}
+        Kind::Deploy => {
+            // It is over when everything heals.
+            let left = lasts - trouble.at * lasts / 1_000;
+            fault.grace = Some(span(
+                fault.lasts.take().map_or(left, |lasts| lasts.0.as_millis() as u64).min(left),
+            ));
+        }
+        Kind::Crash
+        | Kind::PowerCut
+        | Kind::Pause
+        | Kind::Partition
+        | Kind::OneWay
+        | Kind::Drain => {}
     }
     plan.fault.push(fault);
 }

@@ -107,6 +107,10 @@ pub fn without_receipts(actions: &mut Vec<Action>) {
 impl<M: Clone + Default> Crew for Planted<M> {
     type Role = Carrier<M>;
 
+    fn upgrade(&mut self, host: HostId) {
+        self.fleet.upgrade(host);
+    }
+
     fn boot(&self, host: HostId, disk: &Disk, boots: u32) -> Carrier<M> {
         let memory = M::default();
         if !(self.bug.kind)(self.fleet.cast.part(host)) {

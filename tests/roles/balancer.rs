@@ -5,6 +5,7 @@ use crate::script::{Script, golden};
 use courier::balancer::{Balance, Balancer, Config};
 use courier::directory::Directory;
 use courier::id::{Incarnation, UserId};
+use courier::node::Action;
 use courier::timing::Timing;
 use courier::wire::Wire;
 use std::collections::BTreeMap;
@@ -20,7 +21,7 @@ fn balancer(balance: Balance, directory: Directory) -> Script<Balancer> {
 }
 
 fn pong(connections: u32) -> Wire {
-    Wire::Pong { nonce: 1, incarnation: Incarnation(1), connections }
+    Wire::Pong { nonce: 1, incarnation: Incarnation(1), connections, draining: false }
 }
 
 fn place(t: &mut Script<Balancer>, user: u32) {
@@ -88,6 +89,65 @@ fn affinity_goes_first_while_its_server_is_healthy() {
     t.refused(server(3), Wire::Ping { nonce: 1 });
     place(&mut t, 1);
     t.refused(server(2), Wire::Ping { nonce: 1 });
+    place(&mut t, 1);
+    golden!(t);
+}
+
+fn leaving(connections: u32) -> Wire {
+    Wire::Pong { nonce: 0, incarnation: Incarnation(1), connections, draining: true }
+}
+
+#[test]
+fn a_server_that_says_it_is_draining_gets_nobody_until_its_next_incarnation() {
+    let mut t = balancer(Balance::LeastConnections, directory()).without(&["Ping"]);
+    t.boots().receives(server(1), pong(0)).receives(server(2), pong(9));
+    t.beat("said unasked").receives(server(1), leaving(0));
+    place(&mut t, 1);
+    t.beat("an answer from before was overtaken").receives(server(1), pong(0));
+    place(&mut t, 2);
+    t.beat("restarted");
+    let incarnation = Incarnation(2);
+    let again = Wire::Pong { nonce: 2, incarnation, connections: 0, draining: false };
+    t.receives(server(1), again);
+    place(&mut t, 3);
+    golden!(t);
+}
+
+#[test]
+fn with_session_affinity_a_device_returns_to_where_it_was() {
+    let mut t = balancer(Balance::SessionAffinity, directory()).without(&["Ping", "Health"]);
+    t.boots().receives(server(1), pong(0)).receives(server(2), pong(3));
+    place(&mut t, 1);
+    t.beat("server-1 has the most now").receives(server(1), pong(90));
+    place(&mut t, 1);
+    place(&mut t, 2);
+    t.beat("server-1 goes, and comes back").receives(server(1), leaving(90));
+    place(&mut t, 1);
+    let incarnation = Incarnation(2);
+    let again = Wire::Pong { nonce: 2, incarnation, connections: 0, draining: false };
+    t.receives(server(1), again);
+    place(&mut t, 1);
+    golden!(t);
+}
+
+#[test]
+fn consistent_hashing_sends_a_device_to_its_place_and_past_a_server_that_has_too_much() {
+    let mut t = balancer(Balance::ConsistentHashing, directory()).without(&["Ping", "Health"]);
+    t.boots();
+    (1..=3).for_each(|number| {
+        t.receives(server(number), pong(10));
+    });
+    place(&mut t, 1);
+    place(&mut t, 1);
+    t.beat("every server but one is nearly empty");
+    let placed = t.last.iter().find_map(|action| match action {
+        Action::Send { wire: Wire::Placed { gateway, .. }, .. } => *gateway,
+        _ => None,
+    });
+    for number in 1..=3 {
+        let full = placed == Some(server(number));
+        t.receives(server(number), pong(if full { 50 } else { 1 }));
+    }
     place(&mut t, 1);
     golden!(t);
 }

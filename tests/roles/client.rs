@@ -5,7 +5,7 @@ use crate::script::{Script, golden};
 use courier::client::{Client, Config};
 use courier::design::Design;
 use courier::disk::Disk;
-use courier::frame::Frame;
+use courier::frame::{Frame, PROTOCOL_NEWEST, PROTOCOL_OLDEST};
 use courier::id::{ConversationId, Incarnation, Stamp};
 use courier::limits::{CONNECT_LIMIT, OUTBOX_MESSAGES_MAX, REFETCH_AFTER, RESEND_AFTER};
 use courier::node::{Action, CloseCause, Command, Timer};
@@ -19,7 +19,15 @@ fn boot(disk: &Disk) -> Client {
     let (host, device) = (phone(2), u(2));
     let timing = Arc::new(Timing::default());
     Client::boot(
-        Config { host, device, entropy: 7, directory: fleet(), timing, design: Design::default() },
+        Config {
+            host,
+            device,
+            entropy: 7,
+            directory: fleet(),
+            timing,
+            design: Design::default(),
+            protocol: PROTOCOL_NEWEST,
+        },
         disk,
     )
 }
@@ -32,7 +40,10 @@ fn device() -> Script<Client> {
 fn connects(t: &mut Script<Client>, epoch: u32) {
     t.synced().receives(BALANCER, Wire::Placed { epoch, gateway: Some(server(1)) });
     t.opened(conn(2, epoch));
-    t.arrives(conn(2, epoch), Frame::Welcome { epoch, incarnation: Incarnation(1) });
+    t.arrives(
+        conn(2, epoch),
+        Frame::Welcome { epoch, incarnation: Incarnation(1), protocol: PROTOCOL_NEWEST },
+    );
 }
 
 fn live() -> Script<Client> {
@@ -70,7 +81,10 @@ fn a_device_connects_only_under_an_epoch_that_is_durable() {
     t.beat("nobody hears of epoch 1 before the disk has it").synced();
     t.receives(BALANCER, Wire::Placed { epoch: 1, gateway: Some(server(1)) });
     t.opened(conn(2, 1));
-    t.arrives(conn(2, 1), Frame::Welcome { epoch: 1, incarnation: Incarnation(1) });
+    t.arrives(
+        conn(2, 1),
+        Frame::Welcome { epoch: 1, incarnation: Incarnation(1), protocol: PROTOCOL_NEWEST },
+    );
     golden!(t);
 }
 
@@ -245,7 +259,10 @@ fn answers_of_an_earlier_attempt_are_not_taken_for_this_ones() {
     t.receives(BALANCER, Wire::Placed { epoch: 1, gateway: Some(server(1)) });
     t.receives(BALANCER, Wire::Placed { epoch: 2, gateway: Some(server(2)) });
     t.opened(conn(2, 1));
-    t.arrives(conn(2, 1), Frame::Welcome { epoch: 1, incarnation: Incarnation(1) });
+    t.arrives(
+        conn(2, 1),
+        Frame::Welcome { epoch: 1, incarnation: Incarnation(1), protocol: PROTOCOL_NEWEST },
+    );
     t.closed(conn(2, 1), CloseCause::Reset);
     t.opened(conn(2, 2));
     golden!(t);
@@ -422,5 +439,52 @@ fn when_the_sequence_begins_again_it_keeps_what_it_has_shown_and_says_what_it_la
     t.arrives(conn(2, 1), deliver(entries(3..=3), 3));
     t.reboot(boot);
     connects(&mut t, 2);
+    golden!(t);
+}
+
+#[test]
+fn a_device_that_is_turned_away_comes_back_in_its_slot() {
+    let mut t = device();
+    t.unseen(|t| {
+        t.boots().synced();
+    });
+    let gateway = Some(server(1));
+    t.receives(BALANCER, Wire::Placed { epoch: 1, gateway }).opened(conn(2, 1));
+    t.arrives(conn(2, 1), Frame::Busy { retry_after: Duration::from_secs(4) });
+    t.pass(Duration::from_secs(4)).beat("not together with others").pass(Duration::from_secs(2));
+    golden!(t);
+}
+
+#[test]
+fn a_device_that_hears_words_it_does_not_know_hangs_up() {
+    let (host, device, timing) = (phone(2), u(2), Arc::new(Timing::default()));
+    let (directory, design) = (fleet(), Design::default());
+    let config =
+        Config { host, device, entropy: 7, directory, timing, design, protocol: PROTOCOL_OLDEST };
+    let mut t = Script::new(phone(2), Client::boot(config, &Disk::default()));
+    t.unseen(|t| {
+        t.boots().synced();
+        t.receives(BALANCER, Wire::Placed { epoch: 1, gateway: Some(server(1)) });
+        t.opened(conn(2, 1));
+    });
+    let busy = Frame::Busy { retry_after: Duration::from_secs(4) };
+    t.beat("the server should have closed it without a word").arrives(conn(2, 1), busy);
+    golden!(t);
+}
+
+#[test]
+fn after_a_reconnect_each_conversation_goes_on_with_its_first_message() {
+    let mut t = live().without(&["append", "sync", "timer", "cancel", "note"]);
+    t.unseen(|t| {
+        for op in 0..3 {
+            t.commanded(says(op, pair(1, 2))).commanded(says(op + 10, pair(2, 3)));
+        }
+        t.synced();
+        t.closed(conn(2, 1), CloseCause::Reset).pass(Duration::from_secs(1)).synced();
+        t.receives(BALANCER, Wire::Placed { epoch: 2, gateway: Some(server(1)) });
+        t.opened(conn(2, 2));
+    });
+    let (epoch, incarnation, protocol) = (2, Incarnation(1), PROTOCOL_NEWEST);
+    t.arrives(conn(2, 2), Frame::Welcome { epoch, incarnation, protocol });
     golden!(t);
 }

@@ -4,14 +4,14 @@ use crate::cast::*;
 use crate::script::{Script, golden};
 use courier::design::{Design, Registration};
 use courier::disk::Disk;
-use courier::frame::Frame;
+use courier::frame::{Frame, PROTOCOL_NEWEST, PROTOCOL_OLDEST};
 use courier::gateway::{Config, Gateway};
 use courier::id::{BatchId, Incarnation, Session};
 use courier::limits::{
-    ANNOUNCE_PERIOD, BODY_BYTES_MAX, REANNOUNCE_PERIOD, REGISTRY_CHECK, RETRY_STORE,
+    ANNOUNCE_PERIOD, BODY_BYTES_MAX, REANNOUNCE_PERIOD, REGISTRY_CHECK, RETRY_STORE, STALLED_AFTER,
     UNACKED_MESSAGES_MAX,
 };
-use courier::node::{Action, CloseCause, Timer};
+use courier::node::{Action, CloseCause, Command, Timer};
 use courier::timing::Timing;
 use courier::wire::{
     Displacement, Message, OfferOutcome, Rejection, SendOutcome, SessionEvent, Wire,
@@ -27,7 +27,13 @@ fn sent_batch(number: u32) -> BatchId {
 fn boot(disk: &Disk) -> Gateway {
     let timing = Arc::new(Timing::default());
     Gateway::boot(
-        Config { host: server(1), directory: fleet(), timing, design: Design::default() },
+        Config {
+            host: server(1),
+            directory: fleet(),
+            timing,
+            design: Design::default(),
+            protocol: PROTOCOL_NEWEST,
+        },
         disk,
     )
 }
@@ -45,7 +51,7 @@ fn serving() -> Script<Gateway> {
 }
 
 fn hello(user: u32, epoch: u32) -> Frame {
-    Frame::Hello { device: u(user), epoch }
+    Frame::Hello { device: u(user), epoch, protocol: PROTOCOL_NEWEST }
 }
 
 /// Serving, with this user's device connected and everything published.
@@ -359,7 +365,7 @@ fn a_session_is_announced_once_per_period() {
 }
 
 fn registry_is_in(boot: u32) -> Wire {
-    Wire::Pong { nonce: 0, incarnation: Incarnation(boot), connections: 0 }
+    Wire::Pong { nonce: 0, incarnation: Incarnation(boot), connections: 0, draining: false }
 }
 
 fn published(actions: &[Action]) -> impl Iterator<Item = (BatchId, &Vec<SessionEvent>)> {
@@ -418,7 +424,8 @@ fn who_was_cut_off_from_the_registry_announces_its_sessions_again() {
 fn registered(registration: Registration) -> Script<Gateway> {
     let (timing, design) =
         (Arc::new(Timing::default()), Design { registration, ..Design::default() });
-    let config = Config { host: server(1), directory: fleet(), timing, design };
+    let config =
+        Config { host: server(1), directory: fleet(), timing, design, protocol: PROTOCOL_NEWEST };
     let mut t = Script::new(server(1), Gateway::boot(config, &Disk::default()));
     t.unseen(|t| {
         t.boots().synced().opened(conn(2, 1));
@@ -457,4 +464,157 @@ fn an_answer_to_an_earlier_sweep_does_not_end_this_ones() {
     t.pass(RETRY_STORE);
     let sweeps = |action: &Action| matches!(action, Action::Send { wire: Wire::Sweep { .. }, .. });
     assert!(t.done[before..].iter().any(sweeps), "incarnation 2 is never swept");
+}
+
+/// A gateway that takes in one session per second, after the first.
+fn crowded() -> Script<Gateway> {
+    let timing = Timing {
+        admit: Duration::from_secs(1),
+        catch_up: Duration::from_secs(1),
+        hand_off: Duration::from_millis(100),
+        ..Timing::default()
+    };
+    let (host, directory, design) = (server(1), fleet(), Design::default());
+    let config =
+        Config { host, directory, timing: Arc::new(timing), design, protocol: PROTOCOL_NEWEST };
+    let mut t = Script::new(server(1), Gateway::boot(config, &Disk::default()));
+    t.unseen(|t| {
+        t.boots().synced();
+    });
+    t
+}
+
+/// Connects and says hello, with the log out of the picture.
+fn comes(t: &mut Script<Gateway>, user: u32, epoch: u32) {
+    t.opened(conn(user, epoch)).arrives(conn(user, epoch), hello(user, epoch));
+}
+
+#[test]
+fn devices_beyond_the_rate_are_told_when_to_come_again_one_after_the_other() {
+    let mut t = crowded().without(&["Publish", "Report", "Republish"]);
+    (2..=4).for_each(|user| comes(&mut t, user, 1));
+    t.beat("an old phone does not know the word, and is only closed");
+    let old = Frame::Hello { device: u(5), epoch: 1, protocol: PROTOCOL_OLDEST };
+    t.opened(conn(5, 1)).arrives(conn(5, 1), old);
+    t.beat("in its slot there is room").unseen(|t| {
+        t.pass(Duration::from_secs(1));
+    });
+    comes(&mut t, 3, 2);
+    golden!(t);
+}
+
+fn asks(seq: u64) -> Frame {
+    Frame::CatchUp { epoch: 1, next: vec![(pair(1, 2), stamp(seq))], all: false }
+}
+
+#[test]
+fn requests_for_what_was_missed_wait_and_what_people_write_does_not() {
+    let mut t = crowded().without(&["Publish", "Report", "Republish", "Announce", "Heads", "Seen"]);
+    t.unseen(|t| comes(t, 2, 1));
+    t.arrives(conn(2, 1), asks(1));
+    t.beat("the rate is used up").arrives(conn(2, 1), asks(2)).arrives(conn(2, 1), asks(3));
+    t.arrives(conn(2, 1), Frame::Send(message(2, 1, pair(1, 2))));
+    t.pass(Duration::from_secs(1)).pass(Duration::from_secs(1));
+    golden!(t);
+}
+
+#[test]
+fn a_request_of_a_session_that_is_over_is_forgotten() {
+    let mut t = crowded().without(&["Publish", "Report", "Republish", "Announce"]);
+    t.unseen(|t| {
+        comes(t, 2, 1);
+        t.arrives(conn(2, 1), asks(1)).arrives(conn(2, 1), asks(2));
+    });
+    t.closed(conn(2, 1), CloseCause::Fin);
+    t.done.clear();
+    t.pass(Duration::from_secs(3));
+    let asked = |action: &Action| matches!(action, Action::Send { wire: Wire::CatchUp { .. }, .. });
+    assert!(!t.done.iter().any(asked), "{:?}", t.done);
+}
+
+#[test]
+fn a_drained_server_hands_its_devices_off_one_at_a_time_and_says_when_it_is_empty() {
+    let mut t = crowded().without(&["Report", "Republish", "Announce"]);
+    t.unseen(|t| {
+        for (number, user) in (1..).zip([2, 3]) {
+            comes(t, user, 1);
+            t.receives(EVENT_LOG, Wire::Published { batch: sent_batch(number) });
+            t.pass(Duration::from_secs(2));
+        }
+        t.receives(app(1), offer(session(2, 1, 1), 1, 1..=1));
+    });
+    t.commanded(Command::Drain);
+    t.beat("nobody new").opened(conn(4, 1));
+    t.beat("whoever has nothing to acknowledge goes first").pass(Duration::from_millis(100));
+    t.beat("to it nothing is offered any more");
+    t.receives(app(1), offer(session(3, 1, 1), 2, 1..=1));
+    t.pass(Duration::from_millis(100));
+    t.beat("what is under way still arrives").arrives(conn(2, 1), ack(1));
+    t.closed(conn(3, 1), CloseCause::Fin).closed(conn(2, 1), CloseCause::Fin);
+    t.beat("it is empty when the log knows of it");
+    t.receives(EVENT_LOG, Wire::Published { batch: sent_batch(3) });
+    t.receives(EVENT_LOG, Wire::Published { batch: sent_batch(4) });
+    t.receives(BALANCER, Wire::Ping { nonce: 7 });
+    golden!(t);
+}
+
+#[test]
+fn a_drain_ends_at_its_limit_whoever_is_left() {
+    let mut t = with(&[2]).without(&["Report", "Republish", "Announce", "Publish", "Pong"]);
+    t.commanded(Command::Drain);
+    t.unseen(|t| t.forgets(Timer::Silence));
+    t.pass(Timing::default().drain_limit);
+    t.beat("told again, it has nothing to do").commanded(Command::Drain);
+    golden!(t);
+}
+
+#[test]
+fn a_device_that_acknowledges_nothing_loses_its_connection_and_no_message() {
+    let mut t = with(&[2]).without(&["Publish", "Republish", "Deliver"]);
+    let full = UNACKED_MESSAGES_MAX as u64;
+    t.unseen(|t| {
+        t.receives(app(1), offer(session(2, 1, 1), 1, 1..=full));
+    });
+    let other = |lease| Wire::Offer {
+        session: session(2, 1, 1),
+        conversation: pair(2, 3),
+        term: term(lease),
+        batch: batch_of(vec![entry(1, message(3, 1, pair(2, 3)))]),
+    };
+    t.beat("a burst is no reason").receives(app(1), other(2));
+    t.unseen(|t| {
+        t.pass(STALLED_AFTER).pass(Duration::from_secs(1));
+    });
+    t.beat("a silence is").receives(app(1), other(3));
+    golden!(t);
+}
+
+#[test]
+fn an_acknowledgement_shows_that_a_device_reads() {
+    let mut t = with(&[2]);
+    let full = UNACKED_MESSAGES_MAX as u64;
+    t.receives(app(1), offer(session(2, 1, 1), 1, 1..=full));
+    t.pass(STALLED_AFTER).arrives(conn(2, 1), ack(1)).pass(Duration::from_secs(1));
+    let other = entry(1, message(3, 1, pair(2, 3)));
+    let (session, conversation, term) = (session(2, 1, 1), pair(2, 3), term(2));
+    let another = Wire::Offer { session, conversation, term, batch: batch_of(vec![other]) };
+    t.receives(app(1), another);
+    let busy = Wire::Offered { session, conversation, term, outcome: OfferOutcome::Busy };
+    assert!(t.sent(&busy), "{:?}", t.last);
+}
+
+#[test]
+fn both_ends_speak_the_lower_version_of_theirs() {
+    for (own, theirs) in [(1, 1), (1, 2), (2, 1), (2, 2)] {
+        let (host, directory, timing) = (server(1), fleet(), Arc::new(Timing::default()));
+        let config = Config { host, directory, timing, design: Design::default(), protocol: own };
+        let mut t = Script::new(server(1), Gateway::boot(config, &Disk::default())).untold();
+        t.boots().synced().opened(conn(2, 1));
+        t.arrives(conn(2, 1), Frame::Hello { device: u(2), epoch: 1, protocol: theirs });
+        let spoken = t.last.iter().find_map(|action| match action {
+            Action::Write { frame: Frame::Welcome { protocol, .. }, .. } => Some(*protocol),
+            _ => None,
+        });
+        assert_eq!(spoken, Some(own.min(theirs)));
+    }
 }

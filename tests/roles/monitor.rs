@@ -20,7 +20,7 @@ fn monitor_1() -> Script<Monitor> {
 }
 
 fn pong(incarnation: u32) -> Wire {
-    Wire::Pong { nonce: 1, incarnation: Incarnation(incarnation), connections: 9 }
+    Wire::Pong { nonce: 1, incarnation: Incarnation(incarnation), connections: 9, draining: false }
 }
 
 #[test]

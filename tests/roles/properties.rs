@@ -4,6 +4,7 @@
 
 mod consumption;
 mod inbox;
+mod load;
 mod marks;
 mod pending;
 mod presence;

@@ -7,7 +7,7 @@ use courier::database::{Config, Database};
 use courier::design::Design;
 use courier::directory::Directory;
 use courier::disk::Disk;
-use courier::frame::Frame;
+use courier::frame::{Frame, PROTOCOL_NEWEST};
 use courier::id::{ConversationId, Incarnation, UserId};
 use courier::limits::{MARKS_UNANSWERED_MAX, RECEIPT_MEMBERS_MAX, TELL_EVERY};
 use courier::node::{Action, Command, Timer};
@@ -190,14 +190,25 @@ fn device() -> Script<Client> {
 fn boot_client(disk: &Disk) -> Client {
     let (host, device, directory) = (phone(2), u(2), fleet());
     let (timing, design) = (Arc::new(Timing::default()), Design::default());
-    let config = client::Config { host, device, entropy: 7, directory, timing, design };
+    let config = client::Config {
+        host,
+        device,
+        entropy: 7,
+        directory,
+        timing,
+        design,
+        protocol: PROTOCOL_NEWEST,
+    };
     Client::boot(config, disk)
 }
 
 fn connects(t: &mut Script<Client>, epoch: u32) {
     t.synced().receives(BALANCER, Wire::Placed { epoch, gateway: Some(server(1)) });
     t.opened(conn(2, epoch));
-    t.arrives(conn(2, epoch), Frame::Welcome { epoch, incarnation: Incarnation(1) });
+    t.arrives(
+        conn(2, epoch),
+        Frame::Welcome { epoch, incarnation: Incarnation(1), protocol: PROTOCOL_NEWEST },
+    );
 }
 
 fn reads(conversation: ConversationId) -> Command {

@@ -6,7 +6,7 @@ use crate::script::{Script, golden};
 use courier::client::{self, Client};
 use courier::design::{DeadPeer, Design, Retry, Settle};
 use courier::disk::Disk;
-use courier::frame::Frame;
+use courier::frame::{Frame, PROTOCOL_NEWEST};
 use courier::gateway::{self, Gateway};
 use courier::id::Incarnation;
 use courier::limits::{RECONNECT_BASE, RECONNECT_CAP};
@@ -20,7 +20,15 @@ use std::time::Duration;
 fn device(design: Design, entropy: u64) -> Script<Client> {
     let (host, device, timing) = (phone(2), u(2), Arc::new(Timing::default()));
     let directory = fleet();
-    let config = client::Config { host, device, entropy, directory, timing, design };
+    let config = client::Config {
+        host,
+        device,
+        entropy,
+        directory,
+        timing,
+        design,
+        protocol: PROTOCOL_NEWEST,
+    };
     let mut t = Script::new(phone(2), Client::boot(config, &Disk::default()));
     t.unseen(|t| {
         t.boots();
@@ -31,7 +39,10 @@ fn device(design: Design, entropy: u64) -> Script<Client> {
 fn connect(t: &mut Script<Client>, epoch: u32) {
     t.synced().receives(BALANCER, Wire::Placed { epoch, gateway: Some(server(1)) });
     t.opened(conn(2, epoch));
-    t.arrives(conn(2, epoch), Frame::Welcome { epoch, incarnation: Incarnation(1) });
+    t.arrives(
+        conn(2, epoch),
+        Frame::Welcome { epoch, incarnation: Incarnation(1), protocol: PROTOCOL_NEWEST },
+    );
 }
 
 /// The waits of a device that loses its connection and then finds no balancer, again and again.
@@ -86,11 +97,20 @@ fn a_device_that_trusts_tcp_never_beats() {
 
 fn server_with(design: Design) -> Script<Gateway> {
     let timing = Arc::new(Timing::default());
-    let config = gateway::Config { host: server(1), directory: fleet(), timing, design };
+    let config = gateway::Config {
+        host: server(1),
+        directory: fleet(),
+        timing,
+        design,
+        protocol: PROTOCOL_NEWEST,
+    };
     let mut t = Script::new(server(1), Gateway::boot(config, &Disk::default()));
     t.unseen(|t| {
         t.boots().synced();
-        t.opened(conn(2, 1)).arrives(conn(2, 1), Frame::Hello { device: u(2), epoch: 1 });
+        t.opened(conn(2, 1)).arrives(
+            conn(2, 1),
+            Frame::Hello { device: u(2), epoch: 1, protocol: PROTOCOL_NEWEST },
+        );
     });
     t
 }

@@ -5,7 +5,7 @@ use crate::script::{Script, golden};
 use courier::client::{self, Client};
 use courier::design::Design;
 use courier::disk::Disk;
-use courier::frame::Frame;
+use courier::frame::{Frame, PROTOCOL_NEWEST};
 use courier::gateway::{Config, Gateway};
 use courier::id::{BatchId, Incarnation, UserId};
 use courier::limits::{WATCH_PERIOD, WATCHED_USERS_MAX};
@@ -18,7 +18,13 @@ use std::sync::Arc;
 /// A server with the devices of these users, everything published and reported.
 fn with(users: &[u32]) -> Script<Gateway> {
     let (directory, timing) = (fleet(), Arc::new(Timing::default()));
-    let config = Config { host: server(1), directory, timing, design: Design::default() };
+    let config = Config {
+        host: server(1),
+        directory,
+        timing,
+        design: Design::default(),
+        protocol: PROTOCOL_NEWEST,
+    };
     let mut t = Script::new(server(1), Gateway::boot(config, &Disk::default())).without(&[
         "Silence",
         "Announce",
@@ -31,7 +37,10 @@ fn with(users: &[u32]) -> Script<Gateway> {
         t.boots().synced();
         for (number, user) in (1..).zip(users) {
             t.opened(conn(*user, 1));
-            t.arrives(conn(*user, 1), Frame::Hello { device: u(*user), epoch: 1 });
+            t.arrives(
+                conn(*user, 1),
+                Frame::Hello { device: u(*user), epoch: 1, protocol: PROTOCOL_NEWEST },
+            );
             let batch = BatchId { incarnation: Incarnation(1), number };
             t.receives(EVENT_LOG, Wire::Published { batch });
         }
@@ -91,13 +100,22 @@ fn a_device_that_watches_the_world_watches_its_beginning() {
 fn a_device_shows_the_newest_status_whichever_server_told_it() {
     let (host, device, directory) = (phone(2), u(2), fleet());
     let (timing, design) = (Arc::new(Timing::default()), Design::default());
-    let config = client::Config { host, device, entropy: 7, directory, timing, design };
+    let config = client::Config {
+        host,
+        device,
+        entropy: 7,
+        directory,
+        timing,
+        design,
+        protocol: PROTOCOL_NEWEST,
+    };
     let mut t = Script::new(host, Client::boot(config, &Disk::default()));
     t.unseen(|t| {
         t.boots().synced().receives(BALANCER, Wire::Placed { epoch: 1, gateway: Some(server(1)) });
         t.opened(conn(2, 1));
     });
-    let welcome = Frame::Welcome { epoch: 1, incarnation: Incarnation(1) };
+    let welcome =
+        Frame::Welcome { epoch: 1, incarnation: Incarnation(1), protocol: PROTOCOL_NEWEST };
     t.arrives(conn(2, 1), welcome);
     let told = |status, boot, change| {
         let version = Version { boot, change };

@@ -201,6 +201,21 @@ fn the_core_depends_on_nothing_impure() {
     );
 }
 
+/// The version of the protocol that a device speaks is looked at there, and nowhere else.
+#[test]
+fn a_gateway_writes_frames_in_one_place() {
+    let mut broken = Broken::default();
+    for source in core().iter().filter(|source| module_of(source) == "gateway") {
+        let code = only_code(&source.text);
+        for (line, text) in (1..).zip(code.lines()) {
+            if source.path != "src/gateway/outgoing.rs" && text.contains("out.write(") {
+                broken.at(source, line, "writes a frame past the version that its device speaks");
+            }
+        }
+    }
+    broken.finish("Write it with `Gateway::write`, which withholds what the device does not know.");
+}
+
 /// Modules of the testbed that a part of it may import, and none of the core but the vocabulary.
 fn holds_itself_to(part: &str, allowed: &[&str], advice: &str) {
     let mut broken = Broken::default();

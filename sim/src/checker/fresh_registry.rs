@@ -42,7 +42,9 @@ pub(super) fn check(history: &History, anomalies: &mut Vec<Anomaly>) {
     for entry in &history.entries {
         match &entry.fact {
             Fact::Noted { host, note } => replay.noted(entry.at, *host, note),
-            Fact::Host { host, life: Life::Crashed | Life::PowerCut } if *host == registry => {
+            Fact::Host { host, life: Life::Crashed | Life::Stopped | Life::PowerCut }
+                if *host == registry =>
+            {
                 replay.crashed(entry.at)
             }
             _ => {}

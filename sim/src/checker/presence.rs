@@ -203,7 +203,7 @@ impl<'h> Watch<'h> {
     }
 
     fn forgets(&mut self, at: u64, life: Life) {
-        if matches!(life, Life::Started | Life::Crashed | Life::PowerCut) {
+        if matches!(life, Life::Started | Life::Crashed | Life::Stopped | Life::PowerCut) {
             for user in self.history.cast.users() {
                 self.settle(at, user);
                 *self.shown(user) = Shown::default();

@@ -94,7 +94,7 @@ impl Records {
                     None => records.server_noted(entry.at, *host, note),
                 },
                 Fact::Host { host, life } => {
-                    let died = matches!(life, Life::Crashed | Life::PowerCut);
+                    let died = matches!(life, Life::Crashed | Life::Stopped | Life::PowerCut);
                     if let Some(device) = history.cast.device_at(*host) {
                         records.hung_up(entry.at, device);
                     } else if died && *host == registry {

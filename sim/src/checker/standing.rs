@@ -49,7 +49,7 @@ impl Standing {
         match life {
             // Flight mode is a switch of the running process: a restarted one connects.
             Life::Started => *self = Self { able_since: at, lost_at: at, ..Self::default() },
-            Life::Crashed | Life::PowerCut => {
+            Life::Crashed | Life::Stopped | Life::PowerCut => {
                 *self = Self { down: true, lost_at: at, ..Self::default() }
             }
             Life::Paused => self.paused = true,

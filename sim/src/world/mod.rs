@@ -41,6 +41,10 @@ pub trait Crew: Clone {
 
     /// The process of `host` starts for the `boots`-th time.
     fn boot(&self, host: HostId, disk: &Disk, boots: u32) -> Self::Role;
+
+    /// From its next start on, `host` runs the next version of its program. A crew that knows only
+    /// one version goes on with that.
+    fn upgrade(&mut self, _host: HostId) {}
 }
 
 /// What kind of machine a host is.
@@ -252,10 +256,24 @@ impl<C: Crew> World<C> {
 
     /// The process dies; the kernel resets its connections and refuses what comes.
     pub fn crash(&mut self, host: HostId) {
+        self.exit(host, Life::Crashed);
+    }
+
+    /// The process is told to end and does. To its kernel that is no different.
+    pub fn stop(&mut self, host: HostId) {
+        self.exit(host, Life::Stopped);
+    }
+
+    /// Installs the next version of what runs on a host; its next start runs it.
+    pub fn upgrade(&mut self, host: HostId) {
+        self.crew.upgrade(host);
+    }
+
+    fn exit(&mut self, host: HostId, how: Life) {
         if self.host(host).process == Process::Down {
             return;
         }
-        self.life(host, Life::Crashed);
+        self.life(host, how);
         self.end_process(host);
         self.host_mut(host).platter.crash();
         self.abandon_connections(host, true);

@@ -3,6 +3,7 @@
 use super::latency::Latency;
 use super::net::{Effect, Matrix, Net, Profile, hosts};
 use super::{Crew, Machine, World};
+use crate::history::{Fact, Life};
 use crate::seed::Seed;
 use courier::disk::{Disk, Record};
 use courier::frame::Frame;
@@ -24,6 +25,8 @@ struct Recorder {
     seen: Vec<Event>,
     times: Vec<Now>,
     found: Disk,
+    /// The version of its program.
+    version: u32,
 }
 
 impl Role for Recorder {
@@ -48,14 +51,22 @@ impl Role for Recorder {
     }
 }
 
-#[derive(Clone)]
-struct Recorders;
+/// Knows the version of B's program.
+#[derive(Clone, Default)]
+struct Recorders {
+    version: u32,
+}
 
 impl Crew for Recorders {
     type Role = Recorder;
 
     fn boot(&self, _host: HostId, disk: &Disk, _boots: u32) -> Recorder {
-        Recorder { found: disk.clone(), ..Recorder::default() }
+        Recorder { found: disk.clone(), version: self.version, ..Recorder::default() }
+    }
+
+    fn upgrade(&mut self, host: HostId) {
+        assert_eq!(host, B);
+        self.version += 1;
     }
 }
 
@@ -66,7 +77,7 @@ fn two_hosts() -> World<Recorders> {
     let fsync = Latency::constant(Duration::from_millis(1));
     let machine = Machine { zone: 0, site: 0, fsync, replicated: true };
     let net = Net::new(Seed(1), 1, vec![profile]);
-    let mut world = World::new(Seed(1), Recorders, vec![machine.clone(), machine], net);
+    let mut world = World::new(Seed(1), Recorders::default(), vec![machine.clone(), machine], net);
     world.start(A);
     world.start(B);
     world
@@ -334,7 +345,7 @@ fn a_matrix_adds_the_distance_between_sites() {
     let mut net = Net::new(Seed(1), 1, vec![profile]);
     net.set_matrix(Matrix { delays: vec![vec![0, 90_000_000], vec![90_000_000, 0]] });
     let machine = |site| Machine { zone: 0, site, fsync: latency.clone(), replicated: false };
-    let mut world = World::new(Seed(1), Recorders, vec![machine(0), machine(1)], net);
+    let mut world = World::new(Seed(1), Recorders::default(), vec![machine(0), machine(1)], net);
     world.start(A);
     world.start(B);
     tell(&mut world, "ping");
@@ -363,4 +374,26 @@ fn a_panic_in_a_role_ends_the_world_and_is_told() {
         }
         other => panic!("{other:?}"),
     }
+}
+
+#[test]
+fn a_process_that_is_stopped_starts_again_as_the_version_that_was_installed() {
+    let mut world = connected();
+    world.upgrade(B);
+    assert_eq!(world.role(B).expect("it runs").version, 0, "installing restarts nothing");
+    world.stop(B);
+    assert!(world.role(B).is_none());
+    pass(&mut world, Duration::from_secs(1));
+    assert_eq!(seen(&world, A).last(), Some(&closed(CloseCause::Reset)));
+    world.start(B);
+    assert_eq!(world.role(B).expect("it runs again").version, 1);
+    let lives: Vec<Life> = world
+        .facts
+        .iter()
+        .filter_map(|entry| match entry.fact {
+            Fact::Host { host: B, life } => Some(life),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(lives, [Life::Started, Life::Stopped, Life::Started]);
 }

@@ -6,7 +6,7 @@ use crate::script::Script;
 use courier::client::{Client, Config};
 use courier::design::Design;
 use courier::disk::Disk;
-use courier::frame::Frame;
+use courier::frame::{Frame, PROTOCOL_NEWEST};
 use courier::id::Incarnation;
 use courier::node::{Action, CloseCause, Timer};
 use courier::note::Note;
@@ -51,7 +51,15 @@ fn boot(disk: &Disk) -> Client {
     let (host, device) = (phone(2), u(2));
     let timing = Arc::new(Timing::default());
     Client::boot(
-        Config { host, device, entropy: 7, directory: fleet(), timing, design: Design::default() },
+        Config {
+            host,
+            device,
+            entropy: 7,
+            directory: fleet(),
+            timing,
+            design: Design::default(),
+            protocol: PROTOCOL_NEWEST,
+        },
         disk,
     )
 }
@@ -89,7 +97,10 @@ impl Device {
         self.observe();
         self.script.receives(BALANCER, Wire::Placed { epoch, gateway: Some(server(1)) });
         self.script.opened(conn);
-        self.script.arrives(conn, Frame::Welcome { epoch, incarnation: Incarnation(1) });
+        self.script.arrives(
+            conn,
+            Frame::Welcome { epoch, incarnation: Incarnation(1), protocol: PROTOCOL_NEWEST },
+        );
         self.observe();
     }
 
