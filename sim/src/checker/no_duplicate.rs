@@ -43,6 +43,8 @@ pub(super) fn check(history: &History, anomalies: &mut Vec<Anomaly>) {
     for (at, device, id, stamp) in dropped {
         if let Some((_, conversation, first)) = showings.get(&(device, id))
             && *first != stamp
+            // What was lost with an earlier epoch may be sent again in a later one.
+            && first.epoch == stamp.epoch
         {
             let words = Words(&history.cast);
             let (message, name) = (words.message(id, *conversation), words.device(device));

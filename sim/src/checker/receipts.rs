@@ -11,7 +11,7 @@
 use super::findings::{Findings, Words};
 use super::{Anomaly, Invariant};
 use crate::history::History;
-use courier::id::{ConversationId, DeviceId, HostId, Stamp, UserId};
+use courier::id::{ConversationId, DeviceId, HostId, MessageId, Stamp, UserId};
 use courier::note::Note;
 use courier::wire::HoleReason;
 use std::collections::BTreeMap;
@@ -23,6 +23,7 @@ pub(super) fn check(history: &History, anomalies: &mut Vec<Anomaly>) {
         held: BTreeMap::new(),
         holds: BTreeMap::new(),
         read: BTreeMap::new(),
+        places: BTreeMap::new(),
         began: BTreeMap::new(),
         durable: BTreeMap::new(),
         shown: BTreeMap::new(),
@@ -46,6 +47,8 @@ struct Marks<'h> {
     holds: BTreeMap<(DeviceId, ConversationId), Stamp>,
     /// The last place that a person has read, on any device.
     read: BTreeMap<(UserId, ConversationId), Stamp>,
+    /// Where each device shows what it shows.
+    places: BTreeMap<(DeviceId, MessageId), (ConversationId, Stamp)>,
     /// Where each epoch of the sequence began, after the first.
     began: BTreeMap<(ConversationId, u32), u64>,
     /// What the database has made durable.
@@ -58,8 +61,21 @@ struct Marks<'h> {
 impl Marks<'_> {
     fn take(&mut self, at: u64, host: HostId, note: &Note) {
         match *note {
-            Note::Shown { conversation, stamp, .. } => {
+            Note::Shown { id, conversation, stamp } => {
                 let Some(device) = self.history.cast.device_at(host) else { return };
+                self.places.insert((device, id), (conversation, stamp));
+                forward(&mut self.held, (device.user, conversation), stamp);
+                forward(&mut self.holds, (device, conversation), stamp);
+            }
+            // It has the message, and now knows it under this place too: an epoch may give it another.
+            Note::DuplicateDropped { id, stamp } => {
+                let Some(device) = self.history.cast.device_at(host) else { return };
+                let Some((conversation, shown)) = self.places.get(&(device, id)).copied() else {
+                    return;
+                };
+                if shown.epoch == stamp.epoch {
+                    return;
+                }
                 forward(&mut self.held, (device.user, conversation), stamp);
                 forward(&mut self.holds, (device, conversation), stamp);
             }

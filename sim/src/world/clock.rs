@@ -35,7 +35,8 @@ impl Clock {
         Now { mono, wall: Wall((self.wall + passed as i64).div_euclid(1_000_000)) }
     }
 
-    /// How long a wait of `span` on this clock takes in true time, in nanoseconds.
+    /// How long a wait of `span` on this clock takes in true time, in nanoseconds. Rounded up: no
+    /// timer fires before its time has passed on its own host.
     #[inline]
     pub fn stretch(&self, span: Duration) -> u64 {
         let nanos = u64::try_from(span.as_nanos()).unwrap_or(u64::MAX);
@@ -43,7 +44,7 @@ impl Clock {
             return nanos;
         }
         let rate = (1_000_000 + self.drift_ppm) as u128;
-        u64::try_from(u128::from(nanos) * 1_000_000 / rate).unwrap_or(u64::MAX)
+        u64::try_from((u128::from(nanos) * 1_000_000).div_ceil(rate)).unwrap_or(u64::MAX)
     }
 
     /// The host was switched on: the monotonic clock begins again, the wall clock has gone on.
@@ -83,6 +84,19 @@ impl Clock {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn no_timer_fires_before_its_time_has_passed_on_its_own_clock() {
+        for ppm in [-500_000, -50_000, -3, 0, 7, 50_000, 333_333] {
+            let mut clock = Clock::default();
+            clock.drift(0, ppm);
+            for (set_at, span) in [(0, 1), (7, 1), (1_000_003, 1), (5, 999), (11, 10_000_000_007)] {
+                let before = clock.read(set_at).mono;
+                let after = clock.read(set_at + clock.stretch(Duration::from_nanos(span))).mono;
+                assert!(after.since(before) >= Duration::from_nanos(span), "{ppm} {set_at} {span}");
+            }
+        }
+    }
 
     #[test]
     fn a_fast_clock_fires_early_and_a_step_moves_only_the_wall() {
