@@ -30,6 +30,13 @@ impl Part {
     pub fn has_replica(self) -> bool {
         self == Part::Database
     }
+
+    /// Whether what it keeps can be had from others: it may come back with an empty disk. The
+    /// database's messages exist nowhere else, a server's incarnation must not be used twice, and
+    /// the log is where a consumer's place is kept.
+    pub fn may_lose_its_disk(self) -> bool {
+        matches!(self, Part::Registry | Part::Presence)
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -40,6 +47,8 @@ pub struct Cast {
     /// Hosts in the order of their names.
     by_name: Vec<HostId>,
     groups_by_name: BTreeMap<String, ConversationId>,
+    /// Hosts that fail together.
+    zones: BTreeMap<String, Vec<HostId>>,
     /// The first device's host of each user; a user's further devices follow it.
     first_device: Arc<[HostId]>,
     pub directory: Arc<Directory>,
@@ -162,6 +171,7 @@ impl Cast {
             names,
             by_name,
             groups_by_name,
+            zones: BTreeMap::new(),
             first_device: first_device.into(),
             directory,
             zero,
@@ -225,6 +235,19 @@ impl Cast {
                 group.map_or_else(|| conversation.to_string(), |(name, _)| name.clone())
             }
         }
+    }
+
+    /// Gives these hosts a name together.
+    pub fn add_zone(&mut self, name: &str, hosts: Vec<HostId>) {
+        self.zones.insert(name.to_owned(), hosts);
+    }
+
+    pub fn zone(&self, name: &str) -> Option<&[HostId]> {
+        self.zones.get(name).map(Vec::as_slice)
+    }
+
+    pub fn is_zone(&self, name: &str) -> bool {
+        self.zones.contains_key(name)
     }
 
     pub fn group(&self, name: &str) -> Option<ConversationId> {

@@ -14,7 +14,7 @@ use crate::span::{At, Share, Span};
 use crate::world::net::{Effect, RuleId, hosts};
 use crate::world::{Crew, World};
 use courier::id::HostId;
-use courier::node::Command;
+use courier::node::{CloseCause, Command};
 use rand::Rng;
 use rand::seq::IndexedRandom;
 use serde::Deserialize;
@@ -53,6 +53,12 @@ fn default_on() -> Share {
     Share(600_000)
 }
 
+/// What is drawn if nobody says. The kinds that came later are not: every seed would draw another
+/// story, and a kept seed would not repeat its failure. Profiles draw them.
+fn kinds_by_default() -> Vec<Kind> {
+    Kind::iter().filter(|kind| *kind <= Kind::Deploy).collect()
+}
+
 /// Most faults that are drawn, on average: a plan is a file that somebody may want to read.
 const DRAWN_MAX: u64 = 100_000;
 
@@ -80,7 +86,7 @@ pub fn write(spec: &NemesisSpec, seed: Seed, plan: &mut Plan) -> Result<(), Impo
     let cast = plan.cast();
     let mut rng = seed.generator("nemesis", 0);
     let all: Vec<Kind> =
-        if spec.kinds.is_empty() { Kind::iter().collect() } else { spec.kinds.clone() };
+        if spec.kinds.is_empty() { kinds_by_default() } else { spec.kinds.clone() };
     let mut on: Vec<Kind> =
         all.iter().copied().filter(|_| rng.random_range(0..1_000_000) < spec.on.0).collect();
     if on.is_empty() {
@@ -108,7 +114,8 @@ pub fn write(spec: &NemesisSpec, seed: Seed, plan: &mut Plan) -> Result<(), Impo
             from: begins,
             until: ends.saturating_add_unsigned(spec.stable.nanos()),
             downs: matches!(kind, Kind::Crash | Kind::PowerCut | Kind::Pause | Kind::Failover)
-                || matches!(kind, Kind::Drain | Kind::Deploy),
+                || matches!(kind, Kind::Drain | Kind::Deploy)
+                || matches!(kind, Kind::Wipe | Kind::Suspend | Kind::DiskFull | Kind::SlowHost),
         };
         if is_fair(&touched, &busy, &cast) {
             plan.fault.push(fault);
@@ -134,23 +141,28 @@ fn draw_fault(kind: Kind, begins: i64, lasts: u64, cast: &Cast, rng: &mut impl R
     let one = among(if phone { &clients } else { &servers }, rng);
     let other = among(&servers, rng);
     let strength = rng.random_range(1..=100_u32);
-    let mut fault = Fault {
-        kind,
-        at: At(begins),
-        lasts: Some(Span(Duration::from_nanos(lasts))),
-        permanent: false,
-        target: Vec::new(),
-        from: Vec::new(),
-        to: Vec::new(),
-        by: None,
-        share: None,
-        ppm: None,
-        grace: None,
-        pause: None,
-    };
+    let mut fault = Fault::new(kind, At(begins));
+    fault.lasts = (!kind.is_instant()).then_some(Span(Duration::from_nanos(lasts)));
     let millis = |count: u32| Some(At(i64::from(count) * 1_000_000));
     match kind {
-        Kind::Crash | Kind::PowerCut | Kind::Pause => fault.target = vec![one],
+        Kind::Crash | Kind::PowerCut | Kind::Pause | Kind::DiskFull => fault.target = vec![one],
+        Kind::SlowHost | Kind::DiskSlow => {
+            fault.target = vec![one];
+            // A step that takes up to 50 ms, an fsync of up to half a second.
+            let longest = if kind == Kind::SlowHost { 500_000 } else { 5_000_000 };
+            fault.by = Some(At(i64::from(strength) * longest));
+        }
+        Kind::SlowReader | Kind::Suspend => fault.target = vec![among(&clients, rng)],
+        Kind::Wipe => {
+            let spare = |(host, part): (HostId, Part)| part.may_lose_its_disk().then_some(host);
+            let hosts: Vec<HostId> = cast.hosts().filter_map(spare).collect();
+            fault.target = vec![cast.name(hosts[strength as usize % hosts.len()]).to_owned()];
+        }
+        Kind::Fin | Kind::Reset | Kind::HalfOpen | Kind::NatDrop => {
+            (fault.from, fault.to) = (vec![one], vec!["*".to_owned()]);
+            // Cheap translators forget after a minute or less.
+            fault.by = (kind == Kind::NatDrop).then_some(At(i64::from(strength) * 600_000_000));
+        }
         Kind::Failover => {
             let replicated = cast.hosts().find(|(_, part)| part.has_replica());
             fault.target =
@@ -244,6 +256,22 @@ pub fn begin<C: Crew>(fault: &Fault, cast: &Cast, world: &mut World<C>) -> Undo 
         Kind::Failover => return each(&target, |host| world.fail_over(host, by.unsigned_abs())),
         Kind::PowerCut => return each(&target, |host| world.power_cut(host)),
         Kind::Pause => return each(&target, |host| world.pause(host)),
+        Kind::SlowHost => return each(&target, |host| world.slow_down(host, by.unsigned_abs())),
+        Kind::Suspend => return each(&target, |host| world.suspend(host)),
+        Kind::SlowReader => return each(&target, |host| world.stop_reading(host)),
+        Kind::Wipe => return each(&target, |host| world.wipe(host)),
+        Kind::DiskSlow => return each(&target, |host| world.slow_disk(host, by.unsigned_abs())),
+        Kind::DiskFull => return each(&target, |host| world.fill_disk(host)),
+        Kind::Fin | Kind::Reset | Kind::HalfOpen => {
+            let (from, to) = (hosts(named(&fault.from)), hosts(named(&fault.to)));
+            let everybody = hosts(cast.hosts().map(|(host, _)| host));
+            let told = if fault.kind == Kind::HalfOpen { &from } else { &everybody };
+            let fin = fault.kind == Kind::Fin;
+            let cause = if fin { CloseCause::Fin } else { CloseCause::Reset };
+            world.sever(&from, &to, told, cause);
+            return Undo::default();
+        }
+        Kind::NatDrop => Effect::Forget(wait),
         Kind::ClockStep => return each(&target, |host| world.step_clock(host, by)),
         Kind::ClockDrift => {
             let ppm = fault.ppm.unwrap_or_default();
@@ -274,13 +302,22 @@ pub fn end<C: Crew>(fault: &Fault, undo: Undo, cast: &Cast, world: &mut World<C>
         fault.target.iter().flat_map(|name| hosts_named(name, cast)).collect();
     for host in target {
         match fault.kind {
-            Kind::Crash | Kind::PowerCut | Kind::Failover => world.start(host),
+            Kind::Crash | Kind::PowerCut | Kind::Failover | Kind::Wipe => world.start(host),
+            Kind::SlowHost => world.slow_down(host, 0),
+            Kind::Suspend => world.wake(host),
+            Kind::SlowReader => world.read_again(host),
+            Kind::DiskSlow => world.slow_disk(host, 0),
+            Kind::DiskFull => world.make_room(host),
             Kind::Pause => world.resume(host),
             Kind::ClockStep => world.step_clock(host, -fault.by.unwrap_or_default().0),
             Kind::ClockDrift => world.drift_clock(host, 0),
             Kind::Drain => restart(host, world),
             Kind::Deploy => unreachable!("a deploy goes host by host"),
-            Kind::Partition
+            Kind::Fin
+            | Kind::Reset
+            | Kind::HalfOpen
+            | Kind::NatDrop
+            | Kind::Partition
             | Kind::OneWay
             | Kind::Slow
             | Kind::Loss

@@ -4,6 +4,8 @@
 //! A file that can be read, edited, compared and replayed. `courier run --plan FILE` writes
 //! it, `courier replay FILE` runs it without the scenario.
 
+mod faults;
+
 use crate::cast::{Cast, Numbers, Part, Person};
 use crate::checker::Bounds;
 use crate::designs::catalogue::GUARANTEE;
@@ -19,6 +21,8 @@ use courier::timing::Timing;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use strum::VariantNames;
+
+pub use faults::{NoteTrigger, ZoneSpec};
 
 /// The servers have this long to start and find each other before the first client arrives.
 pub const FLEET_STARTS: Span = Span::from_secs(5);
@@ -54,6 +58,8 @@ pub struct Plan {
     pub user: Vec<UserSpec>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub group: Vec<GroupSpec>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub zone: Vec<ZoneSpec>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub fault: Vec<Fault>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -154,6 +160,10 @@ pub struct NetworkSpec {
     pub fsync: DelaySpec,
     /// A phone's.
     pub client_fsync: DelaySpec,
+    /// A crash may leave some of what was appended and not synced, as a page cache does that was
+    /// half written back: durable, and nobody was told. Without it a crash loses all of that.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub keep_tails: bool,
     /// A matrix of round-trip times from which one-way delays between a device and the fleet are
     /// drawn, in addition to `client`.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -183,6 +193,7 @@ impl Default for NetworkSpec {
             backbone: link(300, 2_000, 20, 20),
             fsync: DelaySpec { median: span(800), p99: span(8_000) },
             client_fsync: DelaySpec { median: span(2_000), p99: span(20_000) },
+            keep_tails: false,
             latency_matrix: None,
         }
     }
@@ -319,11 +330,53 @@ pub enum Kind {
     /// Hosts are brought to the next version, one after the other: each is drained if it is a
     /// server, and restarted after its grace. It ends with the last host.
     Deploy,
+    /// A middlebox ends every connection between two sets of hosts in order: both ends read an end
+    /// of file, and what was on its way is gone. Proxies do so when they are reloaded. It happens
+    /// at once and has no end.
+    Fin,
+    /// A middlebox resets every connection between two sets of hosts: both ends are told, unless
+    /// its word to one of them cannot be heard (RFC 9293 3.10.7.4; firewalls do it at a reload). It
+    /// happens at once and has no end.
+    Reset,
+    /// The ends of connections at `from` vanish, and their peers at `to` are not told: the other
+    /// process sees a reset, as after a crash of the path; this one believes in a connection until
+    /// it sends and is answered with a reset (RFC 9293 3.5.1). It happens at once.
+    HalfOpen,
+    /// A mapping between two sets of hosts through which nothing went for `by` is forgotten: what
+    /// comes later is dropped, in both directions and even after the fault has ended, and nobody
+    /// is told. Kernels repeat it until they give up. RFC 5382 asks for 124 minutes at least;
+    /// Azure's balancer drops silently after 4 by default, home routers after less.
+    NatDrop,
+    /// A device reads nothing from its connection, while its kernel goes on acknowledging what
+    /// fits and answers probes of the closed window, so the peer's kernel never gives up (RFC 9293
+    /// 3.8.6.1). What was written waits, and arrives in order at the end. A reset discards it.
+    SlowReader,
+    /// Every step of a process takes `by` longer: what happens to it waits in line and is handled
+    /// late, in order (a noisy neighbour, swapping; "gray failure", Huang et al., HotOS 2017).
+    SlowHost,
+    /// A device sleeps: nothing runs, nothing is acknowledged, timers stand still and so does the
+    /// monotonic clock (CLOCK_MONOTONIC does not count suspend); the wall clock goes on. At the
+    /// end everything is late.
+    Suspend,
+    /// The host loses its power, and what starts at the end finds an empty disk (an ephemeral
+    /// volume; Redis without persistence that is restarted by its supervisor).
+    Wipe,
+    /// An fsync takes `by` longer (a cloud volume out of burst credit, a scrub).
+    DiskSlow,
+    /// Nothing more fits on a disk: no append becomes durable and no fsync completes until there
+    /// is room again, at the end. A store that retries after ENOSPC and answers nobody meanwhile
+    /// looks like this (Kafka and PostgreSQL stop instead: for that write a crash).
+    DiskFull,
 }
 
 impl Kind {
     pub fn name(self) -> &'static str {
         self.into()
+    }
+
+    /// Whether it is over as soon as it has happened.
+    pub fn is_instant(self) -> bool {
+        matches!(self, Kind::Fin | Kind::Reset | Kind::HalfOpen)
     }
 }
 
@@ -332,14 +385,21 @@ impl Kind {
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Fault {
     pub kind: Kind,
-    pub at: At,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at: Option<At>,
+    /// Instead of a time: when this is noted …
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub when: Option<NoteTrigger>,
+    /// … and then so much later. Without it: right after the step that noted it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub delay: Option<Span>,
     /// Without it the fault lasts until everything heals.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lasts: Option<Span>,
     /// It does not heal at all: the host stays down for the rest of the run.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub permanent: bool,
-    /// Hosts, by name; `server-*` names all servers.
+    /// Hosts, by name; `server-*` names all servers, a zone's name its hosts.
     #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "one_or_many")]
     pub target: Vec<String>,
     #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "one_or_many")]
@@ -507,7 +567,12 @@ impl Plan {
                 (group.name.clone(), members.into_iter().collect())
             })
             .collect();
-        Cast::new(&numbers, &people, &groups, self.zero())
+        let mut cast = Cast::new(&numbers, &people, &groups, self.zero());
+        for zone in &self.zone {
+            let hosts = zone.hosts.iter().flat_map(|name| hosts_named(name, &cast)).collect();
+            cast.add_zone(&zone.name, hosts);
+        }
+        cast
     }
 
     /// Whether this plan can be run; what is impossible in it, otherwise.
@@ -520,6 +585,7 @@ impl Plan {
         self.validate_fleet()?;
         let cast = self.cast();
         self.validate_watches(&cast)?;
+        self.validate_zones(&cast)?;
         for (at, fault) in self.fault.iter().enumerate() {
             fault.validate(at, &cast, self.heal_at())?;
         }
@@ -885,7 +951,9 @@ impl Fault {
             Crash | PowerCut | Failover | Pause | ClockStep | ClockDrift | Drain | Deploy => {
                 Needs::Target
             }
+            SlowReader | SlowHost | Suspend | Wipe | DiskSlow | DiskFull => Needs::Target,
             Partition | OneWay | Slow | Loss | Duplicate | Reorder => Needs::Links,
+            Fin | Reset | HalfOpen | NatDrop => Needs::Links,
         };
         let given = [("target", &self.target), ("from", &self.from), ("to", &self.to)];
         for (key, names) in given {
@@ -909,7 +977,8 @@ impl Fault {
                 }
             }
         }
-        let by = matches!(self.kind, Slow | Reorder | ClockStep | Failover);
+        let by = matches!(self.kind, Slow | Reorder | ClockStep | Failover)
+            || matches!(self.kind, NatDrop | SlowHost | DiskSlow);
         let share = matches!(self.kind, Loss | Duplicate | Reorder);
         let ppm = matches!(self.kind, ClockDrift);
         for (key, wanted, given, help) in [
@@ -935,10 +1004,14 @@ impl Fault {
         if matches!(self.kind, Slow | Reorder) && self.by.is_some_and(|by| by.0 < 0) {
             return wrong("by", "a message cannot take less time".to_owned(), "write it without -");
         }
-        if self.at.since_start(cast.zero) >= heal_at {
-            let what = format!("`{}` is after everything has healed", self.at);
-            return wrong("at", what, "move it before the end, or make the run longer");
+        let lengthens = matches!(self.kind, NatDrop | SlowHost | DiskSlow);
+        if lengthens && self.by.is_some_and(|by| by.0 <= 0) {
+            return wrong("by", format!("a {kind} needs some time"), "write a time above 0");
         }
+        if self.kind.is_instant() && self.lasts.is_some() {
+            return wrong("lasts", format!("a {kind} is over at once"), "remove it");
+        }
+        self.validate_begin(at, cast, heal_at)?;
         if self.permanent && !matches!(self.kind, Crash | PowerCut | Drain) {
             let what = format!("a {kind} cannot be permanent");
             return wrong("permanent", what, "only crash, power-cut and drain can; remove it");
@@ -956,20 +1029,7 @@ impl Fault {
         let wrong = |key: &str, what: String, help: &str| {
             Err(Impossible::new(place!["fault", at, key], what, help))
         };
-        let (possible, help): (fn(Part) -> bool, _) = match self.kind {
-            Kind::Drain => (|part| part == Part::Gateway, "only servers hold connections"),
-            Kind::Deploy => (
-                |part| matches!(part, Part::Gateway | Part::Router | Part::Worker),
-                "servers, apps and workers can be restarted one after the other",
-            ),
-            _ => (|_| true, ""),
-        };
-        for (nth, name) in self.target.iter().enumerate() {
-            if !hosts_named(name, cast).iter().all(|host| possible(cast.part(*host))) {
-                let what = format!("`{name}` cannot be the target of a {kind}");
-                return Err(Impossible::new(place!["fault", at, "target", nth], what, help));
-            }
-        }
+        self.validate_parts(at, cast)?;
         if self.kind != Kind::Deploy {
             for (key, given) in [("grace", self.grace), ("pause", self.pause)] {
                 if given.is_some() {
@@ -993,7 +1053,7 @@ impl Fault {
     pub fn deploy_steps(&self, cast: &Cast) -> Vec<DeployStep> {
         let grace = self.grace.unwrap_or(DEPLOY_GRACE).nanos();
         let pause = self.pause.unwrap_or(DEPLOY_PAUSE).nanos();
-        let begins = self.at.since_start(cast.zero);
+        let begins = self.at.map_or(0, |at| at.since_start(cast.zero));
         let step = |(nth, host): (usize, HostId)| {
             let earlier = grace.saturating_add(pause).saturating_mul(nth as u64);
             let drains = begins.saturating_add(earlier);
@@ -1020,7 +1080,8 @@ impl Fault {
     }
 }
 
-/// The hosts that a name means: one, or all that begin like `server-*`; `users` are all devices.
+/// The hosts that a name means: one, a zone's, or all that begin like `server-*`; `users` are all
+/// devices.
 pub fn hosts_named(name: &str, cast: &Cast) -> Vec<HostId> {
     match name.strip_suffix('*') {
         Some("") => cast.hosts().map(|(host, _)| host).collect(),
@@ -1030,6 +1091,9 @@ pub fn hosts_named(name: &str, cast: &Cast) -> Vec<HostId> {
             .map(|(host, _)| host)
             .collect(),
         None if name == "users" => cast.devices().map(|(host, _)| host).collect(),
-        None => cast.host(name).into_iter().collect(),
+        None => match cast.zone(name) {
+            Some(hosts) => hosts.to_vec(),
+            None => cast.host(name).into_iter().collect(),
+        },
     }
 }

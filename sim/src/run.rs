@@ -29,6 +29,7 @@ use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
+use strum::VariantNames;
 
 /// Something that the plan does to the world.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,6 +60,9 @@ pub struct Runner<C: Crew> {
     /// Facts up to here have been looked at.
     looked: usize,
     messages: Messages,
+    watches: Vec<Watch>,
+    /// When which triggered fault began.
+    fired: BTreeMap<usize, u64>,
     backlog: Backlog,
     healed_at: Option<u64>,
     drained_at: Option<u64>,
@@ -73,6 +77,21 @@ struct Messages {
     /// Operations that wait for a message to be shown on a host.
     waiting: BTreeMap<(usize, HostId), Vec<usize>>,
 }
+
+/// A fault that waits for a note.
+#[derive(Clone, Debug)]
+struct Watch {
+    fault: usize,
+    note: &'static str,
+    /// Who must note it; anybody if empty.
+    hosts: Vec<HostId>,
+    /// How many more of them it takes.
+    more: u32,
+}
+
+/// A triggered fault begins so much later at least: everything that happens at the instant of the
+/// note has happened then, in this run and in a replay, where the fault has this time.
+const TRIGGER_DELAY_MIN: u64 = 1;
 
 /// What is still to be done, followed fact by fact.
 #[derive(Clone, Debug, Default)]
@@ -157,22 +176,27 @@ impl<C: Crew> Runner<C> {
         let seed = Seed(plan.seed);
         let (net, machines) = place_hosts(&plan, &cast, seed)?;
         let mut world = World::new(seed, crew, machines, net);
+        if plan.network.keep_tails {
+            world.keep_tails();
+        }
         world.trace.set_names(Names {
             hosts: cast.names().clone(),
             users: cast.first_devices().clone(),
             zero: plan.zero(),
         });
         let mut runner = Self {
-            cast,
             world,
             agenda: BTreeMap::new(),
             agenda_made: 0,
             active: BTreeMap::new(),
             looked: 0,
             messages: Messages::default(),
+            watches: watches(&plan, &cast),
+            fired: BTreeMap::new(),
             backlog: Backlog::default(),
             healed_at: None,
             drained_at: None,
+            cast,
             plan,
         };
         runner.write_agenda(seed);
@@ -203,11 +227,8 @@ impl<C: Crew> Runner<C> {
                 }
                 continue;
             }
-            let begins = fault.at.since_start(zero);
-            self.note_down(begins, Item::FaultBegins(number));
-            if let Some(lasts) = fault.lasts {
-                let ends = begins.saturating_add(lasts.nanos()).min(heal);
-                self.note_down(ends, Item::FaultEnds(number));
+            if let Some(at) = fault.at {
+                self.schedule_fault(number, at.since_start(zero));
             }
         }
         self.messages.by_name =
@@ -226,6 +247,40 @@ impl<C: Crew> Runner<C> {
             }
         }
         self.note_down(heal, Item::Heal);
+    }
+
+    fn schedule_fault(&mut self, number: usize, begins: u64) {
+        self.note_down(begins, Item::FaultBegins(number));
+        if let Some(lasts) = self.plan.fault[number].lasts {
+            let ends = begins.saturating_add(lasts.nanos()).min(self.plan.heal_at());
+            self.note_down(ends, Item::FaultEnds(number));
+        }
+    }
+
+    /// Faults that waited for this note begin. After the heal nothing does.
+    fn watch(&mut self, at: u64, host: HostId, note: &Note) {
+        if self.watches.is_empty() || at < self.plan.zero() {
+            return;
+        }
+        let name = note.name();
+        let mut due = Vec::new();
+        self.watches.retain_mut(|watch| {
+            if watch.note == name && (watch.hosts.is_empty() || watch.hosts.contains(&host)) {
+                watch.more -= 1;
+            }
+            if watch.more == 0 {
+                due.push(watch.fault);
+            }
+            watch.more > 0
+        });
+        for number in due {
+            let delay = self.plan.fault[number].delay.unwrap_or_default().nanos();
+            let begins = at.saturating_add(delay.max(TRIGGER_DELAY_MIN));
+            if begins < self.plan.heal_at() {
+                self.fired.insert(number, begins);
+                self.schedule_fault(number, begins);
+            }
+        }
     }
 
     fn note_down(&mut self, at: u64, item: Item) {
@@ -346,6 +401,7 @@ impl<C: Crew> Runner<C> {
             let Fact::Noted { host, note } = entry.fact else { continue };
             let at = entry.at;
             self.backlog.take(&note, &self.cast);
+            self.watch(at, host, &note);
             match note {
                 Note::Invoked { op, id, .. } => {
                     self.messages.op_of.insert(id, op as usize);
@@ -383,6 +439,7 @@ impl<C: Crew> Runner<C> {
             digest: self.world.trace.digest(),
             events: self.world.events(),
             ops: self.messages.id_of,
+            fired: self.fired,
         }
     }
 }
@@ -396,6 +453,21 @@ pub struct Outcome {
     pub events: u64,
     /// Which message each operation of the plan became.
     pub ops: BTreeMap<usize, MessageId>,
+    /// When each fault that waited for a note began, in nanoseconds since the start.
+    pub fired: BTreeMap<usize, u64>,
+}
+
+/// The faults of a plan that wait for notes.
+fn watches(plan: &Plan, cast: &Cast) -> Vec<Watch> {
+    let faults = plan.fault.iter().enumerate();
+    let waiting = faults.filter_map(|(fault, waits)| {
+        let trigger = waits.when.as_ref()?;
+        let note = Note::VARIANTS.iter().find(|name| **name == trigger.note)?;
+        let named = trigger.host.as_deref();
+        let hosts = named.map(|name| plan::hosts_named(name, cast)).unwrap_or_default();
+        Some(Watch { fault, note, hosts, more: trigger.nth })
+    });
+    waiting.collect()
 }
 
 /// Zones of the network.

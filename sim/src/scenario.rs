@@ -9,7 +9,7 @@ use crate::nemesis::{self, NemesisSpec};
 use crate::place;
 use crate::plan::{
     BoundsSpec, Deed, Expect, FORMAT, Fault, FleetSpec, GroupSpec, NetworkSpec, Op, Plan, Trigger,
-    UserSpec,
+    UserSpec, ZoneSpec,
 };
 use crate::seed::Seed;
 use crate::span::{At, Span};
@@ -45,6 +45,8 @@ pub struct Scenario {
     pub user: Vec<UserSpec>,
     #[serde(default)]
     pub group: Vec<GroupSpec>,
+    #[serde(default)]
+    pub zone: Vec<ZoneSpec>,
     #[serde(default)]
     pub fault: Vec<Fault>,
     #[serde(default)]
@@ -249,6 +251,7 @@ impl Scenario {
             expect: self.expect.clone(),
             user: self.user.clone(),
             group: self.group.clone(),
+            zone: self.zone.clone(),
             fault: self.fault.clone(),
             op: self.step.iter().enumerate().map(|(at, step)| step.op(at)).collect(),
         };

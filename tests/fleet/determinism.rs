@@ -78,7 +78,7 @@ fn taking_a_fault_out_changes_nothing_before_it() {
     let plan = plan("server-7-power-cut", 2, &[]);
     let mut without = (*plan).clone();
     let fault = without.fault.remove(0);
-    let begins = fault.at.since_start(plan.zero());
+    let begins = fault.at.expect("it has a time").since_start(plan.zero());
     let (with, without) = (run(&plan), run(&Arc::new(without)));
     let before = |outcome: &courier_sim::run::Outcome| {
         let early = outcome.history.entries.iter().take_while(|entry| entry.at < begins);

@@ -119,7 +119,7 @@ fn network() -> impl Strategy<Value = NetworkSpec> {
     let (client, backbone) =
         (link(1_000..=200_000, 50_000, 0), link(100..=20_000, 10_000, 200_000));
     (client, backbone, fsync(), fsync()).prop_map(|(client, backbone, fsync, client_fsync)| {
-        NetworkSpec { client, backbone, fsync, client_fsync, latency_matrix: None }
+        NetworkSpec { client, backbone, fsync, client_fsync, keep_tails: false, latency_matrix: None }
     })
 }
 
@@ -177,6 +177,7 @@ pub fn plan() -> impl Strategy<Value = Plan> {
                 expect: Expect::default(),
                 user: Vec::new(),
                 group: Vec::new(),
+                zone: Vec::new(),
                 fault: Vec::new(),
                 op: Vec::new(),
             };
@@ -287,30 +288,26 @@ fn befall(trouble: &Trouble, lasts: u64, plan: &mut Plan) {
     };
     let down = matches!(kind, Kind::Crash | Kind::PowerCut);
     let permanent = trouble.permanent && spare && down;
-    let mut fault = Fault {
-        kind,
-        at: at(trouble.at * lasts / 1_000),
-        lasts: trouble.lasts.filter(|_| !permanent).map(span),
-        permanent,
-        target: Vec::new(),
-        from: Vec::new(),
-        to: Vec::new(),
-        by: None,
-        share: None,
-        ppm: None,
-        grace: None,
-        pause: None,
-    };
+    let mut fault = Fault::new(kind, at(trouble.at * lasts / 1_000));
+    fault.lasts = trouble.lasts.filter(|_| !permanent && !kind.is_instant()).map(span);
+    fault.permanent = permanent;
     match kind {
         Kind::Crash | Kind::PowerCut | Kind::Pause | Kind::ClockStep | Kind::ClockDrift => {
             fault.target = vec![one];
         }
+        Kind::SlowHost | Kind::DiskSlow | Kind::DiskFull => fault.target = vec![one],
+        Kind::SlowReader | Kind::Suspend => fault.target = vec!["users".to_owned()],
+        Kind::Wipe => fault.target = vec!["registry".to_owned()],
         Kind::Failover => fault.target = vec!["db".to_owned()],
         Kind::Drain | Kind::Deploy => {
             let number = trouble.who as u32 % plan.fleet.servers + 1;
             fault.target = vec![format!("server-{number}")];
         }
-        Kind::Partition
+        Kind::Fin
+        | Kind::Reset
+        | Kind::HalfOpen
+        | Kind::NatDrop
+        | Kind::Partition
         | Kind::OneWay
         | Kind::Slow
         | Kind::Loss
@@ -326,6 +323,8 @@ fn befall(trouble: &Trouble, lasts: u64, plan: &mut Plan) {
     match kind {
         Kind::ClockStep => fault.by = by(90_000),
         Kind::ClockDrift => fault.ppm = Some(sign * i64::from(strength) * 500),
+        Kind::NatDrop => fault.by = Some(At(i64::from(strength) * 1_000_000_000)),
+        Kind::SlowHost | Kind::DiskSlow => fault.by = Some(At(i64::from(strength) * 500_000)),
         Kind::Failover => fault.by = by(5_000).map(|by| At(by.0.abs())),
         Kind::Slow => fault.by = by(3_000).map(|by| At(by.0.abs())),
         Kind::Reorder => {
@@ -343,6 +342,13 @@ fn befall(trouble: &Trouble, lasts: u64, plan: &mut Plan) {
         Kind::Crash
         | Kind::PowerCut
         | Kind::Pause
+        | Kind::Fin
+        | Kind::Reset
+        | Kind::HalfOpen
+        | Kind::SlowReader
+        | Kind::Suspend
+        | Kind::Wipe
+        | Kind::DiskFull
         | Kind::Partition
         | Kind::OneWay
         | Kind::Drain => {}

@@ -141,7 +141,8 @@ pub fn main(arguments: &RunArguments) -> Result<u8, Stop> {
     }
     let trace = arguments.trace.as_deref();
     if is_standard_output(trace, arguments.json)? {
-        let outcome = trace_only(plan)?;
+        let outcome = trace_only(plan.clone())?;
+        concrete(&plan, &outcome, arguments.plan.as_deref())?;
         if let Some(path) = &arguments.history {
             write_history(path, &outcome)?;
         }
@@ -155,8 +156,9 @@ pub fn main(arguments: &RunArguments) -> Result<u8, Stop> {
     }
     let replay = command(&arguments.scenario, arguments.seed, &arguments.choices);
     let mut report = judge(&plan, &outcome, wall, replay);
+    let went = concrete(&plan, &outcome, arguments.plan.as_deref())?;
     if report.verdict == Verdict::Invalid {
-        keep_failure(&plan, &mut report);
+        keep_failure(&went, &mut report);
     }
     let mut out = Output::new();
     if arguments.json {
@@ -165,6 +167,23 @@ pub fn main(arguments: &RunArguments) -> Result<u8, Stop> {
         terminal::tell(&mut out, &plan, &found.summary(), &outcome, &report)?;
     }
     Ok(report.verdict.exit_status())
+}
+
+/// The plan as it went: its triggers became times. It replaces the one that was written before the
+/// run, and what never fired is mentioned.
+fn concrete(plan: &Arc<Plan>, outcome: &Outcome, path: Option<&Path>) -> Result<Arc<Plan>, Stop> {
+    if !plan.has_triggers() {
+        return Ok(plan.clone());
+    }
+    let (went, silent) = plan.concrete(&outcome.fired);
+    for trigger in silent {
+        let fault = trigger.spell();
+        terminal::mention(&format!("a fault waited for {fault}, which did not happen"));
+    }
+    if let Some(path) = path {
+        write_plan(path, &went)?;
+    }
+    Ok(Arc::new(went))
 }
 
 /// Runs a plan, with or without a trace file.

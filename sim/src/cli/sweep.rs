@@ -146,7 +146,7 @@ impl Sweep<'_> {
         let replay = command(name, seed, &self.arguments.choices);
         let mut report = judge(&plan, &outcome, began.elapsed(), replay);
         if report.verdict == Verdict::Invalid {
-            keep_failure(&plan, &mut report);
+            keep_failure(&plan.concrete(&outcome.fired).0, &mut report);
         }
         Ok(report)
     }

@@ -53,6 +53,13 @@ impl Clock {
         self.mono = 0;
     }
 
+    /// The host slept until now, since then: its monotonic clock did not count, its wall clock did.
+    pub fn slept(&mut self, since: u64, true_now: u64) {
+        let before = self.read(since).mono.0;
+        self.rebase(true_now);
+        self.mono = before;
+    }
+
     /// Steps the wall clock.
     pub fn step(&mut self, by_nanos: i64) {
         self.wall = self.wall.saturating_add(by_nanos);

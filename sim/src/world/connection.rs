@@ -76,9 +76,20 @@ pub struct Connection {
     /// Which boot of its host each end belongs to; none if that end is closed.
     ends: [Option<u32>; 2],
     lanes: [Lane; 2],
+    /// Whatever kept its state on the way has forgotten it: nothing gets through any more.
+    forgotten: bool,
 }
 
 impl Connection {
+    pub fn is_forgotten(&self) -> bool {
+        self.forgotten
+    }
+
+    /// When something last arrived at either end.
+    pub fn last_arrival(&self) -> u64 {
+        self.lanes.iter().map(|lane| lane.last_arrival).max().unwrap_or(0)
+    }
+
     pub fn end(&self, side: Side) -> Option<u32> {
         self.ends[side as usize]
     }
@@ -114,7 +125,7 @@ impl Connections {
         if self.list.is_empty() {
             self.list.reserve_exact(1);
         }
-        self.list.push(Connection { number, peer, ends, lanes });
+        self.list.push(Connection { number, peer, ends, lanes, forgotten: false });
     }
 
     pub fn get(&self, conn: ConnId) -> Option<&Connection> {
@@ -123,6 +134,18 @@ impl Connections {
 
     fn get_mut(&mut self, conn: ConnId) -> Option<&mut Connection> {
         self.list.iter_mut().find(|connection| connection.number == conn.number)
+    }
+
+    /// Their numbers and peers.
+    pub fn all(&self) -> impl Iterator<Item = (u32, HostId)> + '_ {
+        self.list.iter().map(|connection| (connection.number, connection.peer))
+    }
+
+    /// Nothing gets through on this connection any more.
+    pub fn forget_way(&mut self, conn: ConnId) {
+        if let Some(connection) = self.get_mut(conn) {
+            connection.forgotten = true;
+        }
     }
 
     pub fn accept(&mut self, conn: ConnId, boots: u32) {

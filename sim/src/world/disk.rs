@@ -15,7 +15,12 @@ pub struct Platter {
     timeline: u32,
     /// For a disk with a replica: when how many records had become durable.
     synced: Vec<(u64, usize)>,
+    /// Whether a crash may leave some of what was not synced.
+    keeps_tail: bool,
 }
+
+/// One crash in so many leaves some of what was not synced.
+const TAIL_SURVIVES_ONE_IN: u64 = 2;
 
 impl Platter {
     pub fn append(&mut self, record: Record) {
@@ -39,15 +44,36 @@ impl Platter {
         (self.durable - self.found) as u64
     }
 
-    /// The process died: what was not synced is gone.
-    pub fn crash(&mut self) {
+    /// The process died. What was not synced is gone, or some of it is not: it was in the kernel's
+    /// cache, which may have written any beginning of it by itself. `tail` chooses how much.
+    pub fn crash(&mut self, tail: u64) {
+        self.lose_tail(tail);
+    }
+
+    fn lose_tail(&mut self, tail: u64) {
+        if tail.is_multiple_of(TAIL_SURVIVES_ONE_IN) && self.keeps_tail {
+            let unsynced = self.records.len() - self.durable;
+            self.durable += (tail / TAIL_SURVIVES_ONE_IN) as usize % (unsynced + 1);
+        }
         self.records.truncate(self.durable);
     }
 
+    /// Everything is gone. What is put in its place is known to be another.
+    pub fn wipe(&mut self) {
+        *self =
+            Self { timeline: self.timeline + 1, keeps_tail: self.keeps_tail, ..Self::default() };
+    }
+
+    /// From now on a crash may leave some of what was not synced.
+    pub fn keep_tail(&mut self) {
+        self.keeps_tail = true;
+    }
+
     /// The power went: likewise, and the first lost record may be half written.
-    pub fn power_cut(&mut self, tears: bool) {
-        self.torn = tears && self.records.len() > self.durable;
-        self.records.truncate(self.durable);
+    pub fn power_cut(&mut self, tears: bool, tail: u64) {
+        let appended = self.records.len();
+        self.lose_tail(tail);
+        self.torn = tears && appended > self.durable;
     }
 
     /// A replica takes over that had only what was durable `until` then.

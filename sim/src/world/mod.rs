@@ -11,7 +11,9 @@ mod connection;
 mod disk;
 mod heap;
 pub mod latency;
+mod middlebox;
 pub mod net;
+mod strain;
 #[cfg(test)]
 mod tests;
 mod timers;
@@ -33,6 +35,7 @@ use latency::Latency;
 use net::{Effect, Hosts, Matrix, Net, Place, RuleId};
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use strain::Strain;
 use timers::Timers;
 
 /// Who runs on which host: makes the role of a host from what its disk holds.
@@ -66,14 +69,17 @@ enum Process {
     Up,
     /// Stopped, or its machine is: the kernel goes on accepting for it.
     Paused,
+    /// Its whole machine stands still: nobody accepts for it.
+    Asleep,
 }
 
 /// What waits for a process.
 #[derive(Clone, Debug)]
 enum Mail {
     Event(Event),
-    /// A timer counts only if it is still set when the process gets to it.
-    Timer(Timer, u64),
+    /// A timer counts only if it is still set when the process gets to it: its number, and how
+    /// long its host had slept when it was set.
+    Timer(Timer, u64, u64),
     /// An fsync completed that covers so many records. They are durable when the process learns
     /// of it: what a paused process has not learnt, its crash may undo.
     Synced(u64),
@@ -92,11 +98,14 @@ struct Host<R> {
     timers: Timers,
     mailbox: VecDeque<Mail>,
     connections: Connections,
+    strain: Strain,
 }
 
 /// What happens at a time.
 #[derive(Clone, Debug)]
 enum Due {
+    /// A process that is slow has finished its step.
+    Turn { host: HostId, boots: u32 },
     /// Something for the process that was running when it was caused.
     Mail { host: HostId, boots: u32, mail: Mail },
     /// A message between hosts arrives.
@@ -116,6 +125,7 @@ pub struct World<C: Crew> {
     net: Net,
     fsync: Stream,
     tear: Stream,
+    tail: Stream,
     timers_set: u64,
     /// Counts what one step causes: tells draws made on one link at one instant apart.
     draws: u64,
@@ -140,6 +150,7 @@ impl<C: Crew> World<C> {
             timers: Timers::default(),
             mailbox: VecDeque::new(),
             connections: Connections::default(),
+            strain: Strain::default(),
         };
         Self {
             crew,
@@ -149,6 +160,7 @@ impl<C: Crew> World<C> {
             net,
             fsync: seed.stream("disk.fsync"),
             tear: seed.stream("disk.tear"),
+            tail: seed.stream("disk.tail"),
             timers_set: 0,
             draws: 0,
             outbox: Outbox::default(),
@@ -189,6 +201,7 @@ impl<C: Crew> World<C> {
         self.now = at;
         self.draws = 0;
         match due {
+            Due::Turn { host, boots } => self.turn(host, boots),
             Due::Mail { host, boots, mail } => self.deliver(host, boots, mail),
             Due::Message { from, to, wire } => self.message_arrives(from, to, wire),
             Due::Segment { conn, side, segment } => self.segment_arrives(conn, side, segment),
@@ -200,7 +213,7 @@ impl<C: Crew> World<C> {
     fn push(&mut self, at: u64, due: Due) {
         let pair = |high: HostId, low: HostId| u64::from(high.0) << 32 | u64::from(low.0);
         let whom = match &due {
-            Due::Mail { host, .. } => pair(*host, *host),
+            Due::Mail { host, .. } | Due::Turn { host, .. } => pair(*host, *host),
             Due::Message { from, to, .. } => pair(*from, *to),
             Due::Segment { conn, side, .. } | Due::Retransmit { conn, side } => {
                 pair(conn.opener, HostId(!(*side as u32)))
@@ -275,7 +288,8 @@ impl<C: Crew> World<C> {
         }
         self.life(host, how);
         self.end_process(host);
-        self.host_mut(host).platter.crash();
+        let draw = self.tail.draw(u64::from(host.0), self.now);
+        self.host_mut(host).platter.crash(draw);
         self.abandon_connections(host, true);
     }
 
@@ -293,11 +307,12 @@ impl<C: Crew> World<C> {
             return;
         }
         self.life(host, Life::PowerCut);
+        let tail = self.tail.draw(u64::from(host.0), self.now);
         let tears = self.tear.draw(u64::from(host.0), self.now).is_multiple_of(2);
         self.end_process(host);
         let target = self.host_mut(host);
         target.powered = false;
-        target.platter.power_cut(tears);
+        target.platter.power_cut(tears, tail);
         self.abandon_connections(host, false);
     }
 
@@ -316,10 +331,7 @@ impl<C: Crew> World<C> {
         }
         self.host_mut(host).process = Process::Up;
         self.life(host, Life::Resumed);
-        while let Some(mail) = self.host_mut(host).mailbox.pop_front() {
-            let boots = self.host(host).boots;
-            self.deliver(host, boots, mail);
-        }
+        self.catch_up(host);
     }
 
     /// Steps a host's wall clock.
@@ -336,7 +348,7 @@ impl<C: Crew> World<C> {
     /// A person does something with a device. Nothing happens if its process is not running.
     pub fn command(&mut self, host: HostId, command: Command) -> bool {
         let boots = self.host(host).boots;
-        let running = self.host(host).process != Process::Down;
+        let running = !matches!(self.host(host).process, Process::Down | Process::Asleep);
         if running {
             self.deliver(host, boots, Mail::Event(Event::Commanded(command)));
         }
@@ -381,7 +393,9 @@ impl<C: Crew> World<C> {
     }
 
     fn end_process(&mut self, host: HostId) {
+        self.wake_clock(host);
         let target = self.host_mut(host);
+        target.strain.forget_process();
         target.process = Process::Down;
         target.role = None;
         target.timers.clear();
@@ -398,14 +412,35 @@ impl<C: Crew> World<C> {
         }
         match (target.process, mail) {
             (Process::Down, _) => {}
+            (Process::Asleep, mail) => target.strain.freeze(now, mail),
+            (Process::Up | Process::Paused, Mail::Timer(timer, id, slept))
+                if slept < target.strain.slept() =>
+            {
+                // Its host's clock stood still in between.
+                let slept_now = target.strain.slept();
+                let mail = Mail::Timer(timer, id, slept_now);
+                self.push(now + slept_now - slept, Due::Mail { host, boots, mail });
+            }
             (Process::Paused, mail) => target.mailbox.push_back(mail),
-            (Process::Up, Mail::Event(event)) => self.step_role(host, event),
-            (Process::Up, Mail::Synced(records)) => {
+            (Process::Up, mail) => match target.strain.step_takes() {
+                Some(lag) => self.queue(host, mail, lag),
+                None => self.handle(host, mail),
+            },
+        }
+    }
+
+    /// The process takes something.
+    fn handle(&mut self, host: HostId, mail: Mail) {
+        let now = self.now;
+        let target = self.host_mut(host);
+        match mail {
+            Mail::Event(event) => self.step_role(host, event),
+            Mail::Synced(records) => {
                 let replicated = target.machine.replicated.then_some(now);
                 let records = target.platter.sync(records, replicated);
                 self.step_role(host, Event::Synced { records });
             }
-            (Process::Up, Mail::Timer(timer, id)) => {
+            Mail::Timer(timer, id, _) => {
                 if target.timers.take_if(timer, id) {
                     self.step_role(host, Event::Fired(timer));
                 }
@@ -480,7 +515,8 @@ impl<C: Crew> World<C> {
         let target = self.host_mut(host);
         target.timers.set(timer, id);
         let at = now.saturating_add(target.clock.stretch(after));
-        let (boots, mail) = (target.boots, Mail::Timer(timer, id));
+        let mail = Mail::Timer(timer, id, target.strain.slept());
+        let boots = target.boots;
         self.push(at, Due::Mail { host, boots, mail });
     }
 
@@ -488,8 +524,12 @@ impl<C: Crew> World<C> {
         let draw = self.fsync.draw(u64::from(host.0), self.instant());
         let now = self.now;
         let target = self.host_mut(host);
-        let at = now + target.machine.fsync.pick(draw);
+        let at = now + target.machine.fsync.pick(draw) + target.strain.fsync_takes_more();
         let (boots, records) = (target.boots, target.platter.appended());
+        if target.strain.is_full() {
+            target.strain.wait_for_room(records);
+            return;
+        }
         self.push(at, Due::Mail { host, boots, mail: Mail::Synced(records) });
     }
 }
@@ -516,7 +556,7 @@ impl<C: Crew> World<C> {
 
     fn message_arrives(&mut self, from: HostId, to: HostId, wire: Wire) {
         let target = self.host(to);
-        if !target.powered {
+        if !target.answers() {
             self.trace.lost(self.now, from, to, &wire);
         } else if target.process == Process::Down {
             // The kernel answers: nothing listens here.
@@ -574,6 +614,10 @@ impl<C: Crew> World<C> {
             self.host_mut(conn.opener).connections.block(conn, side, segment);
             return;
         }
+        if self.is_forgotten(conn, from, to) {
+            self.hold_back(conn, side, segment);
+            return;
+        }
         let travel = self.net.travel(self.place(from), self.place(to), self.instant());
         match travel {
             Some(time) => {
@@ -599,10 +643,11 @@ impl<C: Crew> World<C> {
     fn retransmit(&mut self, conn: ConnId, side: Side) {
         let Some(connection) = self.host(conn.opener).connections.get(conn) else { return };
         let (from, to) = connection.route(conn, side);
-        if !self.host(from).powered || !connection.is_blocked(side) {
+        if !self.host(from).answers() || !connection.is_blocked(side) {
             return;
         }
-        if self.host(to).powered && !self.net.is_cut(from, to) {
+        let through = !connection.is_forgotten() && !self.net.is_cut(from, to);
+        if self.host(to).answers() && through {
             let held = self.host_mut(conn.opener).connections.release(conn, side);
             for segment in held {
                 self.draws += 1;
@@ -620,7 +665,7 @@ impl<C: Crew> World<C> {
         let Some(connection) = self.host(conn.opener).connections.get(conn) else { return };
         let (here, _) = connection.route(conn, side);
         let host = self.host(here);
-        if !host.powered {
+        if !host.answers() {
             // Nobody acknowledges it: it is still its sender's.
             self.hold_back(conn, side.other(), segment);
             return;
@@ -633,7 +678,13 @@ impl<C: Crew> World<C> {
                 self.transmit(conn, side, Segment::SynAck);
                 self.deliver(here, boots, Mail::Event(Event::Opened { conn }));
             }
-            Segment::Rst => self.end_closed(conn, side, CloseCause::Reset),
+            Segment::Rst => {
+                self.host_mut(here).strain.discard_unread(conn);
+                self.end_closed(conn, side, CloseCause::Reset);
+            }
+            Segment::Data(_) | Segment::Fin if open && host.strain.reads_nothing() => {
+                self.host_mut(here).strain.leave_unread(conn, side, segment);
+            }
             Segment::Fin if open => {
                 self.end_closed(conn, side, CloseCause::Fin);
                 self.close_end(conn, side.other());

@@ -44,6 +44,8 @@ pub enum Effect {
     Duplicate(Ppm),
     /// Messages of this share take up to that much longer, and so overtake each other.
     Reorder(Ppm, Duration),
+    /// A connection on which nothing arrived for this long is forgotten on the way.
+    Forget(Duration),
 }
 
 #[derive(Clone, Debug)]
@@ -139,6 +141,18 @@ impl Net {
         !self.rules.is_empty() && self.effects(from, to).any(|effect| effect == Effect::Cut)
     }
 
+    /// After how many nanoseconds without traffic a connection between these is forgotten.
+    pub fn forgets_after(&self, a: HostId, b: HostId) -> Option<u64> {
+        if self.rules.is_empty() {
+            return None;
+        }
+        let idle = |effect| match effect {
+            Effect::Forget(idle) => Some(idle.as_nanos() as u64),
+            _ => None,
+        };
+        self.effects(a, b).chain(self.effects(b, a)).filter_map(idle).min()
+    }
+
     /// How long this message takes, in nanoseconds, counting the repetitions of what is lost on
     /// the way; `None` if it never arrives. `instant` tells messages of one link apart.
     pub fn travel(&self, from: Place, to: Place, instant: u64) -> Option<u64> {
@@ -155,7 +169,7 @@ impl Net {
                     Effect::Cut => return None,
                     Effect::Slow(by) => time += by.as_nanos() as u64,
                     Effect::Loss(ppm) => loss = (loss + u64::from(ppm)).min(MILLION),
-                    Effect::Duplicate(_) => {}
+                    Effect::Duplicate(_) | Effect::Forget(_) => {}
                     Effect::Reorder(ppm, by) => {
                         let draw = self.reorder.draw(link, instant);
                         if draw % MILLION < u64::from(ppm) {
