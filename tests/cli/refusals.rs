@@ -232,6 +232,57 @@ const FAULTS: &[(&str, &str, &[&str])] = &[
         "kind = \"crash\"\nat = \"1s\"\ntarget = \"server-1\"\ngrace = »\"2s\"",
         &["a crash has no `grace`", "remove it"],
     ),
+    (
+        "a begin of neither kind",
+        "kind = »\"crash\"\ntarget = \"server-1\"",
+        &["has neither a time nor a trigger", "add `at` or `when`"],
+    ),
+    (
+        "a begin of both kinds",
+        "kind = \"crash\"\nat = »\"1s\"\nwhen = \"parked\"\ntarget = \"server-1\"",
+        &["has both a time and a trigger", "keep `at` or `when`"],
+    ),
+    (
+        "a trigger that nobody notes",
+        "kind = \"crash\"\nwhen = »\"praked\"\ntarget = \"server-1\"",
+        &["there is no note `praked`", "did you mean `parked`?"],
+    ),
+    (
+        "a trigger at a host that there is not",
+        "kind = \"crash\"\nwhen = { note = \"parked\", host = »\"app-77\" }\n\
+         target = \"server-1\"",
+        &["there is no host `app-77`", "did you mean `app-"],
+    ),
+    (
+        "a trigger before the first time",
+        "kind = \"crash\"\nwhen = { note = \"parked\", nth = »0 }\ntarget = \"server-1\"",
+        &["the first time is 1", "write 1 or more"],
+    ),
+    (
+        "a delay without a trigger",
+        "kind = \"crash\"\nat = \"1s\"\ndelay = »\"1s\"\ntarget = \"server-1\"",
+        &["only a trigger has a `delay`", "move `at` instead"],
+    ),
+    (
+        "a reset with an end",
+        "kind = \"reset\"\nat = \"1s\"\nfrom = \"server-1\"\nto = \"*\"\nlasts = »\"1s\"",
+        &["a reset is over at once", "remove it"],
+    ),
+    (
+        "a store of messages without its disk",
+        "kind = \"wipe\"\nat = \"1s\"\ntarget = »\"db\"",
+        &["`db` cannot be the target of a wipe", "only registry and presence"],
+    ),
+    (
+        "a server in somebody's pocket",
+        "kind = \"suspend\"\nat = \"1s\"\ntarget = »\"server-1\"",
+        &["`server-1` cannot be the target of a suspend", "only people's devices"],
+    ),
+    (
+        "a disk that is slow by nothing",
+        "kind = \"disk-slow\"\nat = \"1s\"\ntarget = \"db\"\nby = »\"0s\"",
+        &["a disk-slow needs some time", "above 0"],
+    ),
 ];
 
 /// With the users `alice`, `bob` and `u2`.

@@ -5,3 +5,4 @@ mod determinism;
 mod scenarios;
 mod shell;
 mod support;
+mod triggers;

@@ -119,7 +119,14 @@ fn network() -> impl Strategy<Value = NetworkSpec> {
     let (client, backbone) =
         (link(1_000..=200_000, 50_000, 0), link(100..=20_000, 10_000, 200_000));
     (client, backbone, fsync(), fsync()).prop_map(|(client, backbone, fsync, client_fsync)| {
-        NetworkSpec { client, backbone, fsync, client_fsync, keep_tails: false, latency_matrix: None }
+        NetworkSpec {
+            client,
+            backbone,
+            fsync,
+            client_fsync,
+            keep_tails: false,
+            latency_matrix: None,
+        }
     })
 }
 

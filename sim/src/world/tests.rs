@@ -397,3 +397,201 @@ fn a_process_that_is_stopped_starts_again_as_the_version_that_was_installed() {
         .collect();
     assert_eq!(lives, [Life::Started, Life::Stopped, Life::Started]);
 }
+
+#[test]
+fn a_middlebox_ends_a_connection_for_both_or_for_one() {
+    for cause in [CloseCause::Fin, CloseCause::Reset] {
+        let mut world = connected();
+        tell(&mut world, "write");
+        world.sever(&hosts([A]), &hosts([B]), &everybody(), cause);
+        pass(&mut world, Duration::from_secs(1));
+        assert_eq!(seen(&world, A)[1..], [closed(cause)]);
+        assert_eq!(seen(&world, B)[1..], [closed(cause)], "what was on its way is gone");
+    }
+    let mut world = connected();
+    world.sever(&hosts([B]), &hosts([A]), &hosts([B]), CloseCause::Reset);
+    pass(&mut world, Duration::from_secs(600));
+    assert_eq!(seen(&world, B)[1..], [closed(CloseCause::Reset)]);
+    assert_eq!(seen(&world, A).len(), 1, "A believes in it");
+    tell(&mut world, "write");
+    pass(&mut world, Duration::from_secs(1));
+    assert_eq!(seen(&world, A)[1..], [closed(CloseCause::Reset)], "until it sends");
+}
+
+#[test]
+fn a_mapping_that_was_idle_is_forgotten_and_nobody_is_told() {
+    let mut world = connected();
+    let minute = Duration::from_secs(60);
+    let rule = world.impose(everybody(), everybody(), Effect::Forget(minute));
+    pass(&mut world, minute / 2);
+    tell(&mut world, "write");
+    pass(&mut world, minute);
+    assert_eq!(seen(&world, B).len(), 2, "half a minute is not too long");
+    pass(&mut world, minute);
+    tell(&mut world, "write");
+    world.lift(rule);
+    pass(&mut world, Duration::from_secs(900));
+    assert_eq!(seen(&world, B).len(), 2);
+    assert_eq!(seen(&world, A).len(), 1);
+    pass(&mut world, Duration::from_secs(200));
+    assert_eq!(seen(&world, A)[1..], [closed(CloseCause::TimedOut)], "its kernel gives up");
+    assert_eq!(seen(&world, B).len(), 2, "the other one never learns of it");
+}
+
+#[test]
+fn who_does_not_read_is_written_to_all_the_same() {
+    let mut world = connected();
+    world.stop_reading(B);
+    tell(&mut world, "write");
+    tell(&mut world, "write");
+    tell(&mut world, "ping");
+    pass(&mut world, Duration::from_secs(3_000));
+    assert_eq!(seen(&world, A).len(), 1, "a closed window times nothing out");
+    assert_eq!(seen(&world, B).len(), 2, "the opening and the message, which needs no connection");
+    world.command(A, Command::GoOffline);
+    pass(&mut world, Duration::from_secs(1));
+    world.read_again(B);
+    let arrived = || Event::Arrived { conn: CONN, frame: Frame::Heartbeat };
+    assert_eq!(seen(&world, B)[2..], [arrived(), arrived(), closed(CloseCause::Fin)]);
+}
+
+#[test]
+fn a_reset_discards_what_was_not_read() {
+    let mut world = connected();
+    world.stop_reading(B);
+    tell(&mut world, "write");
+    pass(&mut world, Duration::from_secs(1));
+    world.crash(A);
+    pass(&mut world, Duration::from_secs(1));
+    world.read_again(B);
+    assert_eq!(seen(&world, B)[1..], [closed(CloseCause::Reset)]);
+}
+
+#[test]
+fn a_slow_process_takes_everything_late_and_in_order() {
+    let mut world = two_hosts();
+    world.slow_down(B, 1_000_000_000);
+    for _ in 0..3 {
+        tell(&mut world, "ping");
+    }
+    pass(&mut world, Duration::from_millis(1_005));
+    assert_eq!(seen(&world, B).len(), 0);
+    pass(&mut world, Duration::from_millis(10));
+    assert_eq!(seen(&world, B).len(), 1);
+    pass(&mut world, Duration::from_secs(1));
+    assert_eq!(seen(&world, B).len(), 2);
+    world.slow_down(B, 0);
+    assert_eq!(seen(&world, B).len(), 3, "it catches up");
+    tell(&mut world, "ping");
+    pass(&mut world, Duration::from_secs(5));
+    assert_eq!(seen(&world, B).len(), 4);
+}
+
+#[test]
+fn a_host_that_sleeps_loses_the_time_and_its_timers_with_it() {
+    let mut world = two_hosts();
+    tell(&mut world, "timer");
+    pass(&mut world, Duration::from_secs(4));
+    world.suspend(A);
+    pass(&mut world, Duration::from_secs(100));
+    assert_eq!(seen(&world, A), []);
+    assert!(!world.command(A, Command::GoOnline), "it takes no orders");
+    world.wake(A);
+    pass(&mut world, Duration::from_millis(5_999));
+    assert_eq!(seen(&world, A), []);
+    pass(&mut world, Duration::from_millis(2));
+    assert_eq!(seen(&world, A), [Event::Fired(Timer::Probe)]);
+    let times = &world.role(A).expect("it runs").times;
+    let (told, fired) = (times[times.len() - 2], times[times.len() - 1]);
+    assert_eq!(fired.mono.since(told.mono), Duration::from_secs(10));
+    assert_eq!(fired.wall - told.wall, Duration::from_secs(110), "the wall clock went on");
+    // A timer that is due after the sleep is late by all of it, and one set later by nothing.
+    tell(&mut world, "timer");
+    pass(&mut world, Duration::from_secs(1));
+    world.suspend(A);
+    pass(&mut world, Duration::from_secs(2));
+    world.wake(A);
+    pass(&mut world, Duration::from_millis(8_999));
+    assert_eq!(seen(&world, A).len(), 1);
+    pass(&mut world, Duration::from_millis(2));
+    assert_eq!(seen(&world, A).len(), 2);
+}
+
+#[test]
+fn what_is_sent_to_a_host_that_sleeps_is_repeated_and_its_own_goes_out_when_it_wakes() {
+    let mut world = connected();
+    world.suspend(B);
+    tell(&mut world, "write");
+    tell(&mut world, "ping");
+    pass(&mut world, Duration::from_secs(60));
+    assert_eq!(seen(&world, B).len(), 1);
+    world.wake(B);
+    pass(&mut world, Duration::from_secs(120));
+    let arrived = Event::Arrived { conn: CONN, frame: Frame::Heartbeat };
+    assert_eq!(seen(&world, B)[1..], [arrived.clone()], "the frame came late, the message never");
+    // The other way round: what A's kernel could not send waits while A sleeps.
+    let cut = world.impose(hosts([A]), hosts([B]), Effect::Cut);
+    tell(&mut world, "write");
+    world.suspend(A);
+    pass(&mut world, Duration::from_secs(2_000));
+    world.lift(cut);
+    world.wake(A);
+    pass(&mut world, Duration::from_secs(1));
+    assert_eq!(seen(&world, B)[2..], [arrived]);
+}
+
+#[test]
+fn a_host_without_its_disk_finds_nothing_and_is_known_to_be_another() {
+    let mut world = two_hosts();
+    tell(&mut world, "append");
+    tell(&mut world, "sync");
+    pass(&mut world, Duration::from_secs(1));
+    world.wipe(A);
+    world.start(A);
+    let found = world.role(A).expect("it runs").found.clone();
+    assert_eq!((found.records, found.timeline), (Vec::new(), 1));
+}
+
+#[test]
+fn a_slow_disk_syncs_late_and_a_full_one_when_there_is_room() {
+    let mut world = two_hosts();
+    world.slow_disk(A, 1_000_000_000);
+    tell(&mut world, "append");
+    tell(&mut world, "sync");
+    pass(&mut world, Duration::from_secs(1));
+    assert_eq!(seen(&world, A), []);
+    pass(&mut world, Duration::from_millis(2));
+    assert_eq!(seen(&world, A), [Event::Synced { records: 1 }]);
+    world.slow_disk(A, 0);
+    world.fill_disk(A);
+    tell(&mut world, "append");
+    tell(&mut world, "sync");
+    pass(&mut world, Duration::from_secs(100));
+    assert_eq!(seen(&world, A).len(), 1);
+    world.make_room(A);
+    pass(&mut world, Duration::from_millis(1));
+    assert_eq!(seen(&world, A)[1..], [Event::Synced { records: 2 }]);
+}
+
+#[test]
+fn a_crash_may_leave_some_of_what_was_not_synced() {
+    let left = |keeps: bool| -> Vec<usize> {
+        let crash = |millis| {
+            let mut world = two_hosts();
+            if keeps {
+                world.keep_tails();
+            }
+            (0..3).for_each(|_| tell(&mut world, "append"));
+            pass(&mut world, Duration::from_millis(millis));
+            world.crash(A);
+            world.start(A);
+            world.role(A).expect("it runs").found.records.len()
+        };
+        (0..80).map(crash).collect()
+    };
+    assert!(left(false).iter().all(|records| *records == 0));
+    let left = left(true);
+    for records in 0..=3 {
+        assert!(left.contains(&records), "{records} of three survive now and then");
+    }
+}
