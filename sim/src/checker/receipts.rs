@@ -6,7 +6,7 @@
 //! and that is never further than what they hold. Nothing may be shown that was not durable at the
 //! database: a restart of it would take it back. All of this must have been so before the mark is
 //! shown, in the order of the history; nothing excuses a mark that lies, and a late one is merely
-//! late.
+//! late. A failover of the database may take marks back, on devices that have forgotten them.
 
 use super::findings::{Findings, Words};
 use super::{Anomaly, Invariant};
@@ -90,6 +90,9 @@ impl Marks<'_> {
             }
             Note::EpochBegan { conversation, epoch, from } => {
                 self.began.insert((conversation, epoch), from);
+                // What was told of marks may be lost with the tail that the replica lacks, and a
+                // device that restarts knows no better.
+                self.shown.clear();
             }
             Note::Read { conversation, upto } => {
                 let Some(device) = self.history.cast.device_at(host) else { return };
