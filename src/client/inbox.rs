@@ -283,6 +283,7 @@ impl Client {
         self.append(Record::HeardOfEpoch(epoch), Durable::Finished, out);
         if let Link::Live { conn } = self.link {
             self.catch_up(conn, out);
+            self.read_again(conn, out);
         }
     }
 

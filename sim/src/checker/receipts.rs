@@ -10,7 +10,7 @@
 
 use super::findings::{Findings, Words};
 use super::{Anomaly, Invariant};
-use crate::history::History;
+use crate::history::{Fact, History, Life};
 use courier::id::{ConversationId, DeviceId, HostId, MessageId, Stamp, UserId};
 use courier::note::Note;
 use courier::wire::HoleReason;
@@ -24,13 +24,18 @@ pub(super) fn check(history: &History, anomalies: &mut Vec<Anomaly>) {
         holds: BTreeMap::new(),
         read: BTreeMap::new(),
         places: BTreeMap::new(),
+        failed_over: false,
         began: BTreeMap::new(),
         durable: BTreeMap::new(),
         shown: BTreeMap::new(),
         findings: Findings::of(Invariant::Receipts),
     };
-    for (at, host, note) in history.notes() {
-        marks.take(at, host, note);
+    for entry in &history.entries {
+        match &entry.fact {
+            Fact::Noted { host, note } => marks.take(entry.at, *host, note),
+            Fact::Host { host, life: Life::Started } => marks.forgets(*host),
+            _ => {}
+        }
     }
     marks.findings.finish(anomalies);
 }
@@ -49,6 +54,8 @@ struct Marks<'h> {
     read: BTreeMap<(UserId, ConversationId), Stamp>,
     /// Where each device shows what it shows.
     places: BTreeMap<(DeviceId, MessageId), (ConversationId, Stamp)>,
+    /// The database has been failed over.
+    failed_over: bool,
     /// Where each epoch of the sequence began, after the first.
     began: BTreeMap<(ConversationId, u32), u64>,
     /// What the database has made durable.
@@ -90,9 +97,7 @@ impl Marks<'_> {
             }
             Note::EpochBegan { conversation, epoch, from } => {
                 self.began.insert((conversation, epoch), from);
-                // What was told of marks may be lost with the tail that the replica lacks, and a
-                // device that restarts knows no better.
-                self.shown.clear();
+                self.failed_over = true;
             }
             Note::Read { conversation, upto } => {
                 let Some(device) = self.history.cast.device_at(host) else { return };
@@ -106,6 +111,14 @@ impl Marks<'_> {
                 self.is_shown(at, host, (user, conversation), (delivered, read))
             }
             _ => {}
+        }
+    }
+
+    /// A device that restarts knows only what the database tells it, and what that told before may
+    /// be lost with the tail that a promoted replica lacks.
+    fn forgets(&mut self, host: HostId) {
+        if self.failed_over {
+            self.shown.retain(|(other, ..), _| *other != host);
         }
     }
 
