@@ -240,7 +240,8 @@ impl Client {
         let Some(inbox) = self.inboxes.get(&conversation) else { return };
         // What is on its way to the disk would only be sent again.
         let storing = inbox.durable < inbox.next;
-        if inbox.next <= inbox.head && !inbox.fetching && !storing {
+        let missing = inbox.next <= inbox.head || inbox.epoch < self.heard_of;
+        if missing && !inbox.fetching && !storing {
             self.ask(conversation, out);
         }
     }
@@ -285,6 +286,15 @@ impl Client {
             self.catch_up(conn, out);
             self.read_again(conn, out);
         }
+    }
+
+    /// Asks again where each conversation stands in the epoch that it has heard of: an answer may
+    /// have been lost.
+    pub(super) fn ask_of_older_epochs(&mut self, out: &mut Outbox) {
+        let older = |inbox: &Inbox| inbox.epoch < self.heard_of;
+        let older: Vec<ConversationId> =
+            self.inboxes.iter().filter(|(_, inbox)| older(inbox)).map(|(id, _)| *id).collect();
+        older.into_iter().for_each(|conversation| self.fetch_missing(conversation, out));
     }
 
     /// What the device holds from `void` on is of a history that is gone. It stays on the screen;
