@@ -63,7 +63,11 @@ impl Client {
             match renumbered {
                 Some(void) => self.renumber(conversation, head.epoch, void, out),
                 // Only the server knows how much of the earlier epoch is left.
-                None => return self.ask(conversation, out),
+                None => {
+                    let inbox = self.inboxes.get_mut(&conversation).expect("just made");
+                    inbox.later = inbox.later.max(head);
+                    return self.ask(conversation, out);
+                }
             }
         }
         let inbox = self.inboxes.get_mut(&conversation).expect("just made");
@@ -304,7 +308,7 @@ impl Client {
         let earlier = std::mem::replace(&mut inbox.epoch, epoch);
         inbox.next = inbox.next.min(void);
         inbox.durable = inbox.durable.min(void);
-        inbox.head = 0;
+        inbox.head = if inbox.later.epoch == epoch { inbox.later.seq } else { 0 };
         inbox.held.clear();
         inbox.fetching = false;
         out.cancel_timer(Timer::Refetch(conversation));
