@@ -159,14 +159,14 @@ pub const CATALOGUE: &[Choice] = &[
             ),
             breaks(
                 "block",
-                &["in-order", "sequence"],
+                &["no-loss", "in-order", "sequence", "expiry", "receipts"],
                 "Each router takes numbers from a block that it has reserved, so what is sent \
                  later through another router may have the smaller number.",
                 "PostgreSQL documentation, CREATE SEQUENCE … CACHE; commanded/eventstore #3",
             ),
             breaks(
                 "snowflake",
-                &["in-order", "sequence"],
+                &["no-loss", "in-order", "sequence"],
                 "Each router makes a number of its wall clock, its leased machine id and a \
                  counter; numbers are unique, and their order is that of clocks which differ.",
                 "Twitter, Announcing Snowflake (2010): ids are roughly sortable",
@@ -180,7 +180,7 @@ pub const CATALOGUE: &[Choice] = &[
             ),
             breaks(
                 "lamport",
-                &["in-order", "sequence"],
+                &["no-loss", "in-order", "sequence", "expiry"],
                 "The device's Lamport clock numbers its messages, ties broken by the device: an \
                  order of causes, in which no device can see that something is missing.",
                 "Lamport, Time, Clocks, and the Ordering of Events, CACM 21(7), 1978",
@@ -206,7 +206,7 @@ pub const CATALOGUE: &[Choice] = &[
             ),
             breaks(
                 "when-cached",
-                &["no-loss", "persist-ack"],
+                &["no-loss", "persist-ack", "expiry"],
                 "When the message is in the cache, which is written to disk every second.",
                 "Redis documentation, appendfsync everysec; open-im-server #3080",
             ),
@@ -223,7 +223,7 @@ pub const CATALOGUE: &[Choice] = &[
             ),
             breaks(
                 "after-failed-push",
-                &["no-loss"],
+                &["no-loss", "gap"],
                 "A pending row that is made once the push has failed: a router that dies between \
                  the two leaves nothing behind.",
                 "Chat-system write-ups: no answer means offline, offline means pending_deliveries; \
@@ -231,7 +231,7 @@ pub const CATALOGUE: &[Choice] = &[
             ),
             breaks(
                 "none",
-                &["no-loss"],
+                &["no-loss", "gap"],
                 "Nothing: the device asks when it comes back, and one that never noticed does not \
                  ask.",
                 "Redis documentation, Pub/Sub: at-most-once delivery; centrifugo #1189",
@@ -300,7 +300,7 @@ pub const CATALOGUE: &[Choice] = &[
             ),
             breaks(
                 "by-user",
-                &["fresh-registry"],
+                &["fresh-registry", "one-owner"],
                 "The users that were on it when it died are removed, wherever they are by now.",
                 "interval/server PR #27",
             ),
@@ -378,14 +378,14 @@ pub const CATALOGUE: &[Choice] = &[
             ),
             breaks(
                 "auto-commit",
-                &["no-loss"],
+                &["no-loss", "gap"],
                 "A broker counts what it has handed out as done after an interval, whether it was \
                  done or not.",
                 "Kafka documentation, enable.auto.commit and auto.commit.interval.ms",
             ),
             breaks(
                 "early-ack",
-                &["no-loss"],
+                &["no-loss", "gap"],
                 "A task queue forgets a task when a worker takes it.",
                 "Celery documentation, task_acks_late = False (the default)",
             ),
