@@ -223,7 +223,7 @@ pub const CATALOGUE: &[Choice] = &[
             ),
             breaks(
                 "after-failed-push",
-                &["no-loss", "gap"],
+                &["no-loss", "gap", "expiry"],
                 "A pending row that is made once the push has failed: a router that dies between \
                  the two leaves nothing behind.",
                 "Chat-system write-ups: no answer means offline, offline means pending_deliveries; \
