@@ -20,7 +20,12 @@ pub(super) fn check(history: &History, anomalies: &mut Vec<Anomaly>) {
     for (at, host, note) in history.notes() {
         match *note {
             Note::Persisted { id, stamp, .. } => {
-                durable.entry(id).or_insert(stamp);
+                // Durable again where it was already is a duplicate. In a later epoch it is not: a
+                // failover had taken back the first, which nobody had been told of.
+                let known = durable.entry(id).or_insert(stamp);
+                if known.epoch < stamp.epoch {
+                    *known = stamp;
+                }
             }
             Note::Accepted { id, conversation, stamp } if durable.get(&id) != Some(&stamp) => {
                 let message = words.message(id, conversation);
