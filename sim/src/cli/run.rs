@@ -53,8 +53,8 @@ pub struct Choices {
     /// A CSV of sends (columns t,src,dst; plain or gzip) for a scenario that replays one
     #[arg(long, value_name = "FILE")]
     pub workload_trace: Option<PathBuf>,
-    /// A CSV of failures (columns start_s,system,node,end_s,category,detail,system_nodes,same_event;
-    /// plain or gzip) for a scenario that replays one
+    /// A CSV of failures (columns start_s, system, node, end_s, category, detail, system_nodes,
+    /// same_event; plain or gzip) for a scenario that replays one
     #[arg(long, value_name = "FILE")]
     pub failure_trace: Option<PathBuf>,
     /// A matrix of round-trip times (plain or gzip) that one-way delays are drawn from
