@@ -137,6 +137,7 @@ fn a_real_week_of_messages_ends_valid() {
     let inputs = Inputs {
         messages: Some(Arc::new(message_trace::read(&trace).unwrap())),
         latency_matrix: Some(courier_sim::plan::InputFile { path, checksum }),
+        ..Inputs::default()
     };
     let mut found = find("uc-irvine-week").unwrap();
     // A day of it, in a debug build; the command line replays the week.
