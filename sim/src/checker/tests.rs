@@ -138,8 +138,11 @@ impl Story {
     }
 
     fn accepted(self, author: &str, n: u32, to: &str, seq: u64) -> Self {
+        self.accepted_in(author, n, to, Stamp { epoch: 1, seq })
+    }
+
+    fn accepted_in(self, author: &str, n: u32, to: &str, stamp: Stamp) -> Self {
         let (id, conversation) = (self.id(author, n), self.conversation(author, to));
-        let stamp = Stamp { epoch: 1, seq };
         self.note(author, Note::Accepted { id, conversation, stamp })
     }
 
@@ -1173,6 +1176,17 @@ mod durability {
     fn accepted_as_another_place_than_the_durable_one() {
         let story = story().invoked("alice", 1, "bob").persisted("alice", 1, "bob", 1);
         story.accepted("alice", 1, "bob", 2).breaks_all(&[Sequence, PersistAck]);
+    }
+
+    #[test]
+    fn accepted_where_it_is_after_a_failover() {
+        let (first, again) = (Stamp { epoch: 1, seq: 3 }, Stamp { epoch: 2, seq: 1 });
+        let twice = || {
+            let story = story().invoked("alice", 1, "bob");
+            story.persisted_in("alice", 1, "bob", first).persisted_in("alice", 1, "bob", again)
+        };
+        twice().accepted_in("alice", 1, "bob", again).holds();
+        twice().accepted_in("alice", 1, "bob", first).breaks(PersistAck);
     }
 
     #[test]
