@@ -59,12 +59,16 @@ impl Log {
         self.authors.get(&id.device).is_some_and(|latest| id.counter <= *latest)
     }
 
+    /// Its author has written this one, whether or not readers see it yet.
+    pub fn goes_past(&mut self, id: MessageId) {
+        let latest = self.authors.entry(id.device).or_default();
+        *latest = id.counter.max(*latest);
+    }
+
     fn insert(&mut self, stored: Stored) {
         let seq = stored.entry.stamp.seq;
         let at = self.stored.partition_point(|other| other.entry.stamp.seq <= seq);
-        let id = stored.entry.message.id;
-        let latest = self.authors.entry(id.device).or_default();
-        *latest = id.counter.max(*latest);
+        self.goes_past(stored.entry.message.id);
         self.stored.insert(at, stored);
         self.allocated = self.allocated.max(seq);
         self.placed = self.placed.max(seq);

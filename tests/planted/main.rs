@@ -27,7 +27,10 @@ const SEEDS: RangeInclusive<u64> = 1..=5;
 
 /// A test per mutant, and the list of the invariants that have one.
 macro_rules! mutants {
-    ($($home:ident::$name:ident, caught_by = $invariant:ident $(, with = [$($also:ident),*])?;)*) => {
+    ($(
+        $home:ident::$name:ident,
+        caught_by = $invariant:ident $(, with = [$($also:ident),*])?;
+    )*) => {
         const CAUGHT: &[Invariant] = &[$(Invariant::$invariant),*];
 
         $(#[test]

@@ -14,7 +14,7 @@ use crate::history::{Fact, History, Life};
 use courier::id::{ConversationId, DeviceId, HostId, MessageId, Stamp, UserId};
 use courier::note::Note;
 use courier::wire::HoleReason;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 pub(super) fn check(history: &History, anomalies: &mut Vec<Anomaly>) {
     let mut marks = Marks {
@@ -25,6 +25,7 @@ pub(super) fn check(history: &History, anomalies: &mut Vec<Anomaly>) {
         read: BTreeMap::new(),
         places: BTreeMap::new(),
         failed_over: false,
+        restarted: BTreeSet::new(),
         began: BTreeMap::new(),
         durable: BTreeMap::new(),
         shown: BTreeMap::new(),
@@ -56,6 +57,8 @@ struct Marks<'h> {
     places: BTreeMap<(DeviceId, MessageId), (ConversationId, Stamp)>,
     /// The database has been failed over.
     failed_over: bool,
+    /// Devices that have restarted, and may not have asked again before a failover.
+    restarted: BTreeSet<HostId>,
     /// Where each epoch of the sequence began, after the first.
     began: BTreeMap<(ConversationId, u32), u64>,
     /// What the database has made durable.
@@ -74,7 +77,7 @@ impl Marks<'_> {
                 forward(&mut self.held, (device.user, conversation), stamp);
                 forward(&mut self.holds, (device, conversation), stamp);
             }
-            // It has the message, and now knows it under this place too: an epoch may give it another.
+            // It has the message, and now knows it under this place too.
             Note::DuplicateDropped { id, stamp } => {
                 let Some(device) = self.history.cast.device_at(host) else { return };
                 let Some((conversation, shown)) = self.places.get(&(device, id)).copied() else {
@@ -98,6 +101,8 @@ impl Marks<'_> {
             Note::EpochBegan { conversation, epoch, from } => {
                 self.began.insert((conversation, epoch), from);
                 self.failed_over = true;
+                let Self { shown, restarted, .. } = self;
+                shown.retain(|(host, ..), _| !restarted.contains(host));
             }
             Note::Read { conversation, upto } => {
                 let Some(device) = self.history.cast.device_at(host) else { return };
@@ -117,6 +122,7 @@ impl Marks<'_> {
     /// A device that restarts knows only what the database tells it, and what that told before may
     /// be lost with the tail that a promoted replica lacks.
     fn forgets(&mut self, host: HostId) {
+        self.restarted.insert(host);
         if self.failed_over {
             self.shown.retain(|(other, ..), _| *other != host);
         }

@@ -325,8 +325,8 @@ pub const CATALOGUE: &[Choice] = &[
             breaks(
                 "direct-write",
                 &["one-owner"],
-                "The gateway writes the row itself, once: one that the registry does not hear leaves \
-                 a device that is connected and cannot be found.",
+                "The gateway writes the row itself, once: one that the registry does not hear \
+                 leaves a device that is connected and cannot be found.",
                 "Signal-Server 830a07012",
             ),
         ],
