@@ -90,6 +90,8 @@ struct Inbox {
     held: BTreeMap<u64, Held>,
     /// The last sequence number that the server is known to have.
     head: u64,
+    /// The last place that it has heard of in a later epoch, before it knows where that began.
+    later: Stamp,
     /// A request for what is missing is under way.
     fetching: bool,
     /// The last message of each author that is shown: a message may come again under another
@@ -417,6 +419,7 @@ impl Inbox {
             durable: 1,
             held: BTreeMap::new(),
             head: 0,
+            later: Stamp::default(),
             fetching: false,
             authors: BTreeMap::new(),
             seen: BTreeSet::new(),

@@ -166,10 +166,16 @@ impl Deliveries {
                 let key = (session.device, conversation);
                 self.breakers.answered(session, out);
                 if self.at(key, Stage::Offering(session)) && self.term_is(key, term) {
-                    self.attempts.get_mut(&key).expect("awaited").stage = Stage::Waiting(session);
+                    let attempt = self.attempts.get_mut(&key).expect("awaited");
+                    attempt.stage = Stage::Waiting(session);
+                    let has_lease = attempt.claim.term != Term::UNLEASED;
                     let timer = Timer::Attempt(session.device, conversation);
                     out.set_timer(timer, limits::ACKNOWLEDGE_LIMIT);
-                    out.set_timer(Timer::Renew(session.device, conversation), limits::RENEW_EVERY);
+                    // Without a lease there is nothing to renew, and nothing to lose.
+                    if has_lease {
+                        let timer = Timer::Renew(session.device, conversation);
+                        out.set_timer(timer, limits::RENEW_EVERY);
+                    }
                 }
             }
             Event::Refused { wire: Wire::Offer { session, conversation, term, .. }, .. } => {

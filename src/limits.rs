@@ -54,9 +54,10 @@ pub const STALLED_AFTER: Duration = Duration::from_secs(16);
 /// their own device's acknowledgements.
 pub const BACKLOG_POLL: Duration = Duration::from_millis(100);
 
-/// A device that was asked to go elsewhere comes back within this: a quarter of a second spreads
-/// what a server closes at once, and nobody notices it. It is not a failure, so no backoff.
-pub const HAND_OFF_SPREAD: Duration = Duration::from_millis(250);
+/// A device that was asked to go elsewhere comes back within this: half a second spreads what a
+/// server that steps down closes at once (with half of it, most of a small crowd may fall into one
+/// tenth of a second), and nobody notices it. It is not a failure, so no backoff.
+pub const HAND_OFF_SPREAD: Duration = Duration::from_millis(500);
 
 /// Points of each gateway on the ring of consistent hashing: with this many, no gateway's share is
 /// far from the others' (its relative spread is about one over the root of it, 9 %).

@@ -234,6 +234,11 @@ pub enum Note {
         id: MessageId,
         stamp: Stamp,
     },
+    /// A late copy of a message that was answered and then lost with an earlier epoch: its author
+    /// has gone on, and so does the conversation.
+    GhostDropped {
+        id: MessageId,
+    },
     /// The device's cursor is durable: it holds everything before `next`.
     Settled {
         device: DeviceId,

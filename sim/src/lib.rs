@@ -10,6 +10,7 @@ pub mod checker;
 pub mod cli;
 pub mod designs;
 pub mod document;
+pub mod failures;
 pub mod fleet;
 pub mod history;
 pub mod input;

@@ -5,6 +5,7 @@
 
 use crate::designs::{DesignSpec, Override};
 use crate::document::{Document, Format, Impossible, Problem, nearest};
+use crate::failures::{self, FailuresSpec};
 use crate::nemesis::{self, NemesisSpec};
 use crate::place;
 use crate::plan::{
@@ -55,6 +56,8 @@ pub struct Scenario {
     pub workload: Option<WorkloadSpec>,
     #[serde(default)]
     pub nemesis: Option<NemesisSpec>,
+    #[serde(default)]
+    pub failures: Option<FailuresSpec>,
 }
 
 fn default_warmup() -> Span {
@@ -223,6 +226,7 @@ impl Found {
 #[derive(Clone, Debug, Default)]
 pub struct Inputs {
     pub messages: Option<std::sync::Arc<crate::input::message_trace::MessageTrace>>,
+    pub failures: Option<std::sync::Arc<crate::input::node_failures::NodeFailures>>,
     /// The path and checksum of a latency matrix; the run reads it.
     pub latency_matrix: Option<crate::plan::InputFile>,
 }
@@ -230,7 +234,8 @@ pub struct Inputs {
 impl Scenario {
     /// Whether it cannot run without a file that a person must bring.
     pub fn needs_input(&self) -> bool {
-        self.workload.as_ref().is_some_and(|workload| workload.kind == WorkloadKind::Trace)
+        self.failures.is_some()
+            || self.workload.as_ref().is_some_and(|workload| workload.kind == WorkloadKind::Trace)
     }
 
     /// Draws everything that is random and writes it down.
@@ -264,6 +269,15 @@ impl Scenario {
         } else if inputs.messages.is_some() {
             let what = "takes no message trace";
             let help = "give it a [workload] of kind \"trace\", or leave --workload-trace out";
+            return Err(Impossible::new(place![], what, help));
+        }
+        if let Some(failures) = &self.failures {
+            // Its hosts are looked up, so the fleet must be sound first.
+            plan.validate()?;
+            failures::write(failures, inputs, &mut plan)?;
+        } else if inputs.failures.is_some() {
+            let what = "takes no failure trace";
+            let help = "give it [failures] of kind \"trace\", or leave --failure-trace out";
             return Err(Impossible::new(place![], what, help));
         }
         if let Some(nemesis) = &self.nemesis {

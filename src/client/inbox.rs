@@ -63,7 +63,11 @@ impl Client {
             match renumbered {
                 Some(void) => self.renumber(conversation, head.epoch, void, out),
                 // Only the server knows how much of the earlier epoch is left.
-                None => return self.ask(conversation, out),
+                None => {
+                    let inbox = self.inboxes.get_mut(&conversation).expect("just made");
+                    inbox.later = inbox.later.max(head);
+                    return self.ask(conversation, out);
+                }
             }
         }
         let inbox = self.inboxes.get_mut(&conversation).expect("just made");
@@ -240,7 +244,8 @@ impl Client {
         let Some(inbox) = self.inboxes.get(&conversation) else { return };
         // What is on its way to the disk would only be sent again.
         let storing = inbox.durable < inbox.next;
-        if inbox.next <= inbox.head && !inbox.fetching && !storing {
+        let missing = inbox.next <= inbox.head || inbox.epoch < self.heard_of;
+        if missing && !inbox.fetching && !storing {
             self.ask(conversation, out);
         }
     }
@@ -283,7 +288,17 @@ impl Client {
         self.append(Record::HeardOfEpoch(epoch), Durable::Finished, out);
         if let Link::Live { conn } = self.link {
             self.catch_up(conn, out);
+            self.read_again(conn, out);
         }
+    }
+
+    /// Asks again where each conversation stands in the epoch that it has heard of: an answer may
+    /// have been lost.
+    pub(super) fn ask_of_older_epochs(&mut self, out: &mut Outbox) {
+        let older = |inbox: &Inbox| inbox.epoch < self.heard_of;
+        let older: Vec<ConversationId> =
+            self.inboxes.iter().filter(|(_, inbox)| older(inbox)).map(|(id, _)| *id).collect();
+        older.into_iter().for_each(|conversation| self.fetch_missing(conversation, out));
     }
 
     /// What the device holds from `void` on is of a history that is gone. It stays on the screen;
@@ -293,7 +308,7 @@ impl Client {
         let earlier = std::mem::replace(&mut inbox.epoch, epoch);
         inbox.next = inbox.next.min(void);
         inbox.durable = inbox.durable.min(void);
-        inbox.head = 0;
+        inbox.head = if inbox.later.epoch == epoch { inbox.later.seq } else { 0 };
         inbox.held.clear();
         inbox.fetching = false;
         out.cancel_timer(Timer::Refetch(conversation));

@@ -97,6 +97,14 @@ impl Client {
         }
     }
 
+    /// The database has lost some of what it was told: tell all of it again.
+    pub(super) fn read_again(&mut self, conn: ConnId, out: &mut Outbox) {
+        for reading in self.receipts.0.iter_mut().flat_map(|kept| kept.readings.values_mut()) {
+            reading.known = false;
+        }
+        self.repeat_reads(conn, out);
+    }
+
     pub(super) fn show_marks(&mut self, upto: u64, marks: Vec<Mark>, out: &mut Outbox) {
         let own = self.config.device.user;
         if !marks.is_empty() {

@@ -42,6 +42,13 @@ impl Database {
             out.send(from, Wire::Appended { id, outcome, claims: Vec::new() });
             return;
         }
+        // A device sends the next message of a conversation when the last one is answered. If a
+        // later one is here and this one is not, it was answered before a failover and lost with
+        // the tail: a copy that comes late is a ghost, and would stand in the wrong order.
+        if self.epoch() > 1 && self.logs.get(&conversation).is_some_and(|log| log.is_past(id)) {
+            out.note(Note::GhostDropped { id });
+            return;
+        }
         let stamp = self.place(&message, number);
         let leases = self.lease_recipients(now, &message, stamp, out);
         self.dedupe.remember(now.mono, id, conversation, stamp);

@@ -4,12 +4,13 @@
 
 use super::Database;
 use crate::design::Sequence;
-use crate::id::{ConversationId, Stamp};
+use crate::id::{ConversationId, DeviceId, MessageId, Stamp};
 use crate::limits;
 use crate::node::Outbox;
 use crate::note::Note;
 use crate::time::Wall;
 use crate::wire::{Batch, Entry, Hole, HoleReason, Message};
+use std::collections::BTreeMap;
 
 /// A message in its place, and when it was accepted by the database's own clock.
 #[derive(Clone, Debug)]
@@ -26,6 +27,8 @@ pub(super) struct Log {
     pub allocated: u64,
     /// The last number that a message has, visible or not.
     pub placed: u64,
+    /// The last message of each author.
+    authors: BTreeMap<DeviceId, u32>,
     /// Where each epoch after the first began.
     epochs: Vec<(u32, u64)>,
 }
@@ -51,9 +54,21 @@ impl Log {
         &self.stored[first..]
     }
 
+    /// Whether its author has written later messages here.
+    pub fn is_past(&self, id: MessageId) -> bool {
+        self.authors.get(&id.device).is_some_and(|latest| id.counter <= *latest)
+    }
+
+    /// Its author has written this one, whether or not readers see it yet.
+    pub fn goes_past(&mut self, id: MessageId) {
+        let latest = self.authors.entry(id.device).or_default();
+        *latest = id.counter.max(*latest);
+    }
+
     fn insert(&mut self, stored: Stored) {
         let seq = stored.entry.stamp.seq;
         let at = self.stored.partition_point(|other| other.entry.stamp.seq <= seq);
+        self.goes_past(stored.entry.message.id);
         self.stored.insert(at, stored);
         self.allocated = self.allocated.max(seq);
         self.placed = self.placed.max(seq);

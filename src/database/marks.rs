@@ -158,13 +158,12 @@ impl Database {
         out: &mut Outbox,
     ) {
         let Stamp { epoch, seq: head } = self.head(conversation);
-        if head == 0
-            || upto.epoch < epoch
-            || !self.config.directory.members(conversation).contains(&user)
-        {
-            return; // A device of another history, or of an epoch that is over: it will say so again.
+        // What it read of a history that is gone does not count.
+        let seq = self.in_this_epoch(conversation, upto, 1).saturating_sub(1).min(head);
+        if seq == 0 || !self.config.directory.members(conversation).contains(&user) {
+            return; // A device of another history.
         }
-        let read = Some(Stamp { seq: upto.seq.min(head), ..upto });
+        let read = Some(Stamp { epoch, seq });
         let mark = self.marks.of(conversation, user);
         if mark.read < read {
             // What is read on a device is on that device, also if its acknowledgement comes later.

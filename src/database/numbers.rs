@@ -29,6 +29,7 @@ impl Database {
         let log = self.log_mut(message.conversation);
         log.allocated = log.allocated.max(seq);
         log.placed = log.placed.max(seq);
+        log.goes_past(message.id);
         Stamp { epoch, seq }
     }
 

@@ -46,7 +46,7 @@ fn an_alternative_that_breaks_nothing_of_what_is_said_of_it_ends_with_1_and_is_n
     assert_eq!((&by_user["verdict"], &by_user["sound"]), (&"invalid".into(), &false.into()));
     assert_eq!(by_user["expected"][0], "fresh-registry");
     let said = place.says(&[&["matrix", "--seeds", "3..6"], HARMLESS].concat(), 1);
-    let wanted = "  cleaner=by-user  should break fresh-registry, and breaks none of it";
+    let wanted = "  cleaner=by-user  should break fresh-registry, one-owner, and breaks none of it";
     assert!(said.lines().any(|line| line == wanted), "{said}");
     assert!(said.contains("sound  sound, and holds\n  small  holds (3 seeds)\n"), "{said}");
 }

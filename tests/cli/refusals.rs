@@ -521,6 +521,7 @@ fn a_matrix_a_list_of_designs_or_of_scenarios_that_cannot_be() {
         (&["matrix", "--seeds", "1", "--choices", "cleaner=x"], &["no alternative `x`"]),
         (&["matrix", "--seeds", "1", "--scenarios", "swrm"], &["did you mean `swarm`?"]),
         (&["matrix", "--seeds", "1", "--scenarios", "uc-irvine-week"], &["--workload-trace"]),
+        (&["matrix", "--seeds", "1", "--scenarios", "lanl-month"], &["--failure-trace"]),
         (&["matrix", "--seeds", "1", "--set", "fleet.users"], &["has no `=`"]),
     ];
     let place = Place::new();
@@ -762,6 +763,57 @@ fn a_message_trace_that_does_not_fit_its_scenario() {
     refuse(&place, &late, &["after the end", "raise time-scale"]);
     let still = with("trace.toml", "workload.time-scale=0");
     refuse(&place, &still, &["greater than 0", "1 replays in real time"]);
+}
+
+const FAILURES: &str = concat!(
+    "warmup = \"15s\"\nduration = \"5s\"\n",
+    "fleet = { servers = 2, arrive = \"5s\" }\nfailures = { kind = \"trace\" }\n",
+);
+
+const FAILURES_HEADER: &str = "start_s,system,node,end_s,category,detail,system_nodes,same_event";
+
+#[test]
+fn a_failure_trace_that_is_wrong() {
+    let cases: &[(&str, &str, &[&str])] = &[
+        ("header.csv", "\n", &["header.csv:1: no rows"]),
+        ("word.csv", "\n1,2,x,3,network,,4,0\n", &["word.csv:2: field 'node'", "found \"x\""]),
+        ("back.csv", "\n9,2,1,3,network,,4,0\n", &["back.csv:2: field 'end_s'", "not before"]),
+    ];
+    let place = Place::new();
+    place.write("failures.toml", FAILURES);
+    for (file, rows, says) in cases {
+        place.write(file, format!("{FAILURES_HEADER}{rows}"));
+        let says = [*says, &["help: "]].concat();
+        refuse(&place, &["run", "failures.toml", "--failure-trace", file], &says);
+    }
+    place.write("cut.csv.gz", CUT_GZIP);
+    let cut = ["run", "failures.toml", "--failure-trace", "cut.csv.gz"];
+    refuse(&place, &cut, &["cut.csv.gz:", "stops short of its end", "Fetch the file again"]);
+    let missing = ["run", "failures.toml", "--failure-trace", "none.csv"];
+    refuse(&place, &missing, &["none.csv: cannot be opened", "Check the path"]);
+    refuse(&place, &["run", "failures.toml"], &["none was given", "--failure-trace FILE"]);
+}
+
+#[test]
+fn a_failure_trace_that_does_not_fit_its_scenario() {
+    let place = Place::new();
+    place.write("failures.toml", FAILURES);
+    place.write("ok.csv", format!("{FAILURES_HEADER}\n0,2,0,3,network,,4,0\n2,2,1,3,x,,4,0\n"));
+    let with = |scenario, set| ["run", scenario, "--failure-trace", "ok.csv", "--set", set];
+    let surplus = with("small.toml", "fleet.users=3");
+    let says = ["small.toml", "takes no failure trace", "leave --failure-trace out"];
+    refuse(&place, &surplus, &says);
+    let window = with("failures.toml", "failures.start=1h");
+    let says = ["failures.toml", "no failure falls into this window", "another start"];
+    refuse(&place, &window, &says);
+    let late = with("failures.toml", "failures.time-scale=0.01");
+    refuse(&place, &late, &["after the end", "raise time-scale"]);
+    let still = with("failures.toml", "failures.time-scale=0");
+    refuse(&place, &still, &["greater than 0", "1 replays in real time"]);
+    let other = with("failures.toml", "failures.system=7");
+    refuse(&place, &other, &["no failure of system 7", "choose another"]);
+    let hosts = with("failures.toml", "failures.hosts=[\"servr-1\"]");
+    refuse(&place, &hosts, &["there is no host `servr-1`", "did you mean `server-1`?"]);
 }
 
 #[test]

@@ -7,11 +7,15 @@ use courier_sim::scenario::built_in;
 use courier_sim::span::Span;
 use std::sync::Arc;
 
+/// Operations of each scenario that are run, in a debug build.
+const OPS_MAX: usize = 100;
+
 #[test]
 fn every_scenario_runs_the_same_twice() {
     for found in built_in() {
         let plan = match found.name.as_str() {
-            "uc-irvine-week" => continue, // Needs its trace; its own test runs it.
+            // They need their traces; their own tests run them.
+            "uc-irvine-week" | "lanl-month" => continue,
             "offline-three-days" => {
                 // Two hours of it, and of its script.
                 let mut short = (*plan(&found.name, 3, &[])).clone();
@@ -19,8 +23,22 @@ fn every_scenario_runs_the_same_twice() {
                 short.op.truncate(1);
                 Arc::new(short)
             }
+            "a-quiet-night" => {
+                // An hour of it.
+                let mut short = (*plan(&found.name, 3, &["fleet.users=20"])).clone();
+                short.duration = Span::from_secs(3_600);
+                short.op.clear();
+                Arc::new(short)
+            }
+            name @ ("a-large-group" | "one-huge-group") => {
+                plan(name, 3, &["fleet.users=20", "workload.group-size=16"])
+            }
             name => plan(name, 3, &["fleet.users=20"]),
         };
+        // The begin of a busy day says as much about this as all of it.
+        let mut plan = (*plan).clone();
+        plan.op.truncate(OPS_MAX);
+        let plan = Arc::new(plan);
         let first = trace(&plan);
         assert!(first.len() > 1_000, "{} says little", found.name);
         assert_same(&first, &trace(&plan));

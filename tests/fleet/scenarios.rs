@@ -137,6 +137,7 @@ fn a_real_week_of_messages_ends_valid() {
     let inputs = Inputs {
         messages: Some(Arc::new(message_trace::read(&trace).unwrap())),
         latency_matrix: Some(courier_sim::plan::InputFile { path, checksum }),
+        ..Inputs::default()
     };
     let mut found = find("uc-irvine-week").unwrap();
     // A day of it, in a debug build; the command line replays the week.
@@ -147,6 +148,32 @@ fn a_real_week_of_messages_ends_valid() {
     }
     found.document.text = faults_within(&found.document.text, 8);
     let report = report(&Arc::new(found.plan(1, &inputs).unwrap()));
+    assert_valid(&report);
+    assert!(report.sent > 500, "{} sent", report.sent);
+}
+
+/// Real failures, where the data is at hand: the folder beside the repository.
+#[test]
+fn a_real_month_of_failures_ends_valid() {
+    let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/data");
+    let trace = data.join("lanl_failures_1996_2005.csv.gz");
+    if !trace.exists() {
+        println!("skipped: {} is not here", trace.display());
+        return;
+    }
+    let failures = courier_sim::input::node_failures::read(&trace).unwrap();
+    let inputs = Inputs { failures: Some(Arc::new(failures)), ..Inputs::default() };
+    let mut found = find("lanl-month").unwrap();
+    let month = found.plan(1, &inputs).unwrap();
+    assert!(month.fault.len() > 250, "{} failures", month.fault.len());
+    assert!(month.fault.iter().all(|fault| fault.target.len() == 1));
+    // Three days of it, in a debug build; the command line replays the month.
+    for assignment in ["failures.length=3d", "duration=7m", "expect.reached=[]"] {
+        found.document.set(assignment).unwrap();
+    }
+    let plan = found.plan(1, &inputs).unwrap();
+    assert!(plan.fault.len() > 5, "{} failures", plan.fault.len());
+    let report = report(&Arc::new(plan));
     assert_valid(&report);
     assert!(report.sent > 500, "{} sent", report.sent);
 }

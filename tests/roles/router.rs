@@ -4,9 +4,9 @@
 
 use crate::cast::*;
 use crate::script::{Script, golden};
-use courier::design::Design;
-use courier::id::Session;
-use courier::limits::{APPEND_LIMIT, ATTEMPT_LIMIT};
+use courier::design::{Design, Fallback};
+use courier::id::{Session, Term};
+use courier::limits::{ACKNOWLEDGE_LIMIT, APPEND_LIMIT, ATTEMPT_LIMIT};
 use courier::node::{Action, Timer};
 use courier::router::{Config, Router};
 use courier::wire::{Batch, Claim, OfferOutcome, SendOutcome, Wire};
@@ -119,6 +119,25 @@ fn a_registry_that_is_down_says_nothing_about_the_device() {
 fn no_answer_is_not_a_no_and_leaves_the_row_to_its_lease() {
     let mut t = offering();
     t.pass(ATTEMPT_LIMIT);
+    golden!(t);
+}
+
+#[test]
+fn a_push_without_a_lease_renews_none_and_parks_the_message_of_a_silent_phone() {
+    let design = Design { fallback: Fallback::AfterFailedPush, ..Design::default() };
+    let config = Config { directory: fleet(), entropy: 7, design };
+    let mut t = Script::new(app(1), Router::boot(config));
+    t.unseen(|t| {
+        t.receives(server(3), route());
+        let claim = Claim { term: Term::UNLEASED, ..claim(1, 1..=1) };
+        t.receives(DATABASE, appended(1, vec![claim]));
+        t.receives(REGISTRY, located(Some(on_1())));
+    });
+    let (session, conversation, term) = (on_1(), pair(1, 2), Term::UNLEASED);
+    t.receives(server(1), Wire::Taken { session, conversation, term });
+    t.pass(ACKNOWLEDGE_LIMIT);
+    let (device, from) = (u(2), stamp(1));
+    assert!(t.sent(&Wire::Park { device, conversation, from }));
     golden!(t);
 }
 

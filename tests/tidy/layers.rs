@@ -36,7 +36,8 @@ const ROLES: &[&str] = &[
 ];
 
 /// Parts of roles that more than one role needs, each with the roles that may use it.
-const SHARED: &[(&str, &[&str])] = &[("delivery", &["router", "worker"])];
+const SHARED: &[(&str, &[&str])] =
+    &[("delivery", &["router", "worker"]), ("sequence", &["client", "database", "router"])];
 
 /// What a role has no business with, since it reads no clock and no file, draws no number, waits
 /// for nothing, says nothing and has no order of its own.

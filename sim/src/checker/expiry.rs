@@ -194,7 +194,8 @@ impl Judge<'_> {
             let since = at.max(connection.since);
             if let Some(over) = excused.clear_for(since, end, nanos(TOLD_WITHIN)) {
                 let what = format!(
-                    "{} is connected since {} and was not told by {} that #{} to #{} of {} are gone",
+                    "{} is connected since {} and was not told by {} that #{} to #{} of {} are \
+                     gone",
                     self.words.device(key.0),
                     self.words.time(connection.since),
                     self.words.time(over),

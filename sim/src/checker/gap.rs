@@ -13,7 +13,7 @@ use super::standing::Devices;
 use super::weather::{Spans, Weather};
 use super::{Anomaly, Bounds, Invariant};
 use crate::history::{Fact, History};
-use courier::id::{ConversationId, DeviceId, HostId, MessageId};
+use courier::id::{ConversationId, DeviceId, HostId, MessageId, Stamp};
 use courier::limits;
 use courier::note::Note;
 use std::collections::BTreeMap;
@@ -34,7 +34,7 @@ struct Persisted {
     id: MessageId,
     at: u64,
     conversation: ConversationId,
-    seq: u64,
+    stamp: Stamp,
 }
 
 pub(super) fn check(history: &History, bounds: &Bounds, anomalies: &mut Vec<Anomaly>) {
@@ -46,12 +46,12 @@ pub(super) fn check(history: &History, bounds: &Bounds, anomalies: &mut Vec<Anom
     let mut excused: BTreeMap<(HostId, HostId), Spans> = BTreeMap::new();
     let mut findings = Findings::of(Invariant::Gap);
     for persisted in &record.persisted {
-        let Persisted { id, at, conversation, seq } = *persisted;
+        let Persisted { id, at, conversation, stamp } = *persisted;
         for device in history.cast.audience(conversation) {
             if device == id.device {
                 continue; // It has it in its outbox until it is told.
             }
-            let known = record.known(device, conversation, seq).unwrap_or(history.end);
+            let known = record.known(device, conversation, stamp).unwrap_or(history.end);
             if known.saturating_sub(at) <= bound {
                 continue;
             }
@@ -94,6 +94,10 @@ struct Record {
     spells: BTreeMap<DeviceId, Vec<Spell>>,
     /// By time; the second is the greatest number that it knew to exist by then.
     knowledge: Knowledge,
+    /// When each device heard of each epoch of the sequence.
+    heard: BTreeMap<DeviceId, Vec<(u64, u32)>>,
+    /// Where each epoch began, after the first.
+    began: BTreeMap<(ConversationId, u32), u64>,
 }
 
 impl Record {
@@ -129,7 +133,16 @@ impl Record {
 
     fn noted(&mut self, at: u64, device: Option<DeviceId>, note: &Note) {
         if let Note::Persisted { id, conversation, stamp } = *note {
-            self.persisted.push(Persisted { id, at, conversation, seq: stamp.seq });
+            self.persisted.push(Persisted { id, at, conversation, stamp });
+        }
+        match (*note, device) {
+            (Note::EpochBegan { conversation, epoch, from }, _) => {
+                self.began.insert((conversation, epoch), from);
+            }
+            (Note::EpochHeard { epoch }, Some(device)) => {
+                self.heard.entry(device).or_default().push((at, epoch));
+            }
+            _ => {}
         }
         let (conversation, upto) = match *note {
             Note::Shown { conversation, stamp, .. } => (conversation, stamp.seq),
@@ -147,9 +160,16 @@ impl Record {
         }
     }
 
-    /// When the device first knew of this number.
-    fn known(&self, device: DeviceId, conversation: ConversationId, seq: u64) -> Option<u64> {
-        let known = self.knowledge.get(&(device, conversation))?;
-        known.iter().find(|(_, upto)| *upto >= seq).map(|(at, _)| *at)
+    /// When the device first knew of this place, or that it is void.
+    fn known(&self, device: DeviceId, conversation: ConversationId, place: Stamp) -> Option<u64> {
+        let known = self.knowledge.get(&(device, conversation)).into_iter().flatten();
+        let known = known.filter(|(_, upto)| *upto >= place.seq).map(|(at, _)| *at);
+        let void = |epoch: u32| {
+            let began = self.began.get(&(conversation, epoch)).copied().unwrap_or(1);
+            epoch > place.epoch && place.seq >= began
+        };
+        let heard = self.heard.get(&device).into_iter().flatten();
+        let heard = heard.filter(|(_, epoch)| (place.epoch..=*epoch).any(void)).map(|(at, _)| *at);
+        known.chain(heard).min()
     }
 }

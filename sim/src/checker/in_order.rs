@@ -137,6 +137,7 @@ impl Story {
                 let shown = |id| self.showings.get(&(device, id));
                 if let (Some(early), Some(late)) = (shown(answer.id), shown(answered))
                     && early.rank < late.rank
+                    && !self.was_replaced(answered, late.stamp)
                 {
                     let what = format!(
                         "{} showed {} at {}, before {answered} that it answers, at {}",
@@ -149,6 +150,11 @@ impl Story {
                 }
             }
         }
+    }
+
+    /// It was lost with an earlier epoch, after it had been answered, and came again in this one.
+    fn was_replaced(&self, id: MessageId, stamp: Stamp) -> bool {
+        self.places.get(&id).is_some_and(|first| first.epoch < stamp.epoch)
     }
 
     fn answer_placed_before(

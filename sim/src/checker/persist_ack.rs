@@ -16,17 +16,20 @@ use std::collections::BTreeMap;
 pub(super) fn check(history: &History, anomalies: &mut Vec<Anomaly>) {
     let words = Words(&history.cast);
     let mut findings = Findings::of(Invariant::PersistAck);
-    let mut durable: BTreeMap<MessageId, Stamp> = BTreeMap::new();
+    // What was lost with an epoch of the sequence may be persisted again in the next.
+    let mut durable: BTreeMap<MessageId, Vec<Stamp>> = BTreeMap::new();
     for (at, host, note) in history.notes() {
         match *note {
             Note::Persisted { id, stamp, .. } => {
-                durable.entry(id).or_insert(stamp);
+                durable.entry(id).or_default().push(stamp);
             }
-            Note::Accepted { id, conversation, stamp } if durable.get(&id) != Some(&stamp) => {
+            Note::Accepted { id, conversation, stamp }
+                if !durable.get(&id).is_some_and(|places| places.contains(&stamp)) =>
+            {
                 let message = words.message(id, conversation);
                 let time = words.time(at);
                 let found = match durable.get(&id) {
-                    Some(other) => format!("durable as {other}"),
+                    Some(others) => format!("durable as {}", others[0]),
                     None => "not durable yet".to_owned(),
                 };
                 let what = format!("{message} was accepted as {stamp} at {time}, but was {found}");

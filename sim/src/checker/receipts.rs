@@ -6,15 +6,15 @@
 //! and that is never further than what they hold. Nothing may be shown that was not durable at the
 //! database: a restart of it would take it back. All of this must have been so before the mark is
 //! shown, in the order of the history; nothing excuses a mark that lies, and a late one is merely
-//! late.
+//! late. A failover of the database may take marks back, on devices that have forgotten them.
 
 use super::findings::{Findings, Words};
 use super::{Anomaly, Invariant};
-use crate::history::History;
+use crate::history::{Fact, History, Life};
 use courier::id::{ConversationId, DeviceId, HostId, MessageId, Stamp, UserId};
 use courier::note::Note;
 use courier::wire::HoleReason;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 pub(super) fn check(history: &History, anomalies: &mut Vec<Anomaly>) {
     let mut marks = Marks {
@@ -24,13 +24,19 @@ pub(super) fn check(history: &History, anomalies: &mut Vec<Anomaly>) {
         holds: BTreeMap::new(),
         read: BTreeMap::new(),
         places: BTreeMap::new(),
+        failed_over: false,
+        restarted: BTreeSet::new(),
         began: BTreeMap::new(),
         durable: BTreeMap::new(),
         shown: BTreeMap::new(),
         findings: Findings::of(Invariant::Receipts),
     };
-    for (at, host, note) in history.notes() {
-        marks.take(at, host, note);
+    for entry in &history.entries {
+        match &entry.fact {
+            Fact::Noted { host, note } => marks.take(entry.at, *host, note),
+            Fact::Host { host, life: Life::Started } => marks.forgets(*host),
+            _ => {}
+        }
     }
     marks.findings.finish(anomalies);
 }
@@ -49,6 +55,10 @@ struct Marks<'h> {
     read: BTreeMap<(UserId, ConversationId), Stamp>,
     /// Where each device shows what it shows.
     places: BTreeMap<(DeviceId, MessageId), (ConversationId, Stamp)>,
+    /// The database has been failed over.
+    failed_over: bool,
+    /// Devices that have restarted, and may not have asked again before a failover.
+    restarted: BTreeSet<HostId>,
     /// Where each epoch of the sequence began, after the first.
     began: BTreeMap<(ConversationId, u32), u64>,
     /// What the database has made durable.
@@ -67,7 +77,7 @@ impl Marks<'_> {
                 forward(&mut self.held, (device.user, conversation), stamp);
                 forward(&mut self.holds, (device, conversation), stamp);
             }
-            // It has the message, and now knows it under this place too: an epoch may give it another.
+            // It has the message, and now knows it under this place too.
             Note::DuplicateDropped { id, stamp } => {
                 let Some(device) = self.history.cast.device_at(host) else { return };
                 let Some((conversation, shown)) = self.places.get(&(device, id)).copied() else {
@@ -90,6 +100,9 @@ impl Marks<'_> {
             }
             Note::EpochBegan { conversation, epoch, from } => {
                 self.began.insert((conversation, epoch), from);
+                self.failed_over = true;
+                let Self { shown, restarted, .. } = self;
+                shown.retain(|(host, ..), _| !restarted.contains(host));
             }
             Note::Read { conversation, upto } => {
                 let Some(device) = self.history.cast.device_at(host) else { return };
@@ -103,6 +116,15 @@ impl Marks<'_> {
                 self.is_shown(at, host, (user, conversation), (delivered, read))
             }
             _ => {}
+        }
+    }
+
+    /// A device that restarts knows only what the database tells it, and what that told before may
+    /// be lost with the tail that a promoted replica lacks.
+    fn forgets(&mut self, host: HostId) {
+        self.restarted.insert(host);
+        if self.failed_over {
+            self.shown.retain(|(other, ..), _| *other != host);
         }
     }
 

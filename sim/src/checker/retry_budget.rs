@@ -4,7 +4,8 @@
 //! - Devices that lose their connections together do not come back together: of 16 or more whose
 //!   n-th attempts follow losses within one second, no more than two thirds fall into one tenth of
 //!   a second. What a person's flight mode ends is not among them, nor is a device that was paused
-//!   or restarted meanwhile: it wakes when it is woken.
+//!   or restarted meanwhile (it wakes when it is woken) or whose server sent it away (at a rate of
+//!   the server's).
 //! - A message is offered to the same device at most 30 times again in any minute.
 //! - A breaker is a pause and not an end: within a minute of its opening it half-opens or closes,
 //!   as long as its holder runs.
@@ -133,9 +134,8 @@ impl Watch<'_> {
                 self.losses.tries(at, host);
                 self.connects(at, host);
             }
-            Note::Disconnected { cause: Disconnect::FlightMode, .. } | Note::Connected { .. } => {
-                self.losses.left(host)
-            }
+            Note::Disconnected { cause: Disconnect::FlightMode | Disconnect::GoneAway, .. }
+            | Note::Connected { .. } => self.losses.left(host),
             Note::Disconnected { .. } => self.losses.lost(at, host),
             Note::Redelivered { device, conversation, stamp } => {
                 self.offers(at, device, conversation, stamp)

@@ -4,7 +4,7 @@ use super::terminal::{self, Output};
 use super::{CANONICAL, DEFAULT_SEED, Stop};
 use crate::designs::Override;
 use crate::document::Problem;
-use crate::input::{latency_matrix, message_trace};
+use crate::input::{latency_matrix, message_trace, node_failures};
 use crate::plan::{InputFile, Plan};
 use crate::report::{Report, Verdict, judge};
 use crate::run::{Outcome, TraceError, run, run_traced};
@@ -53,6 +53,10 @@ pub struct Choices {
     /// A CSV of sends (columns t,src,dst; plain or gzip) for a scenario that replays one
     #[arg(long, value_name = "FILE")]
     pub workload_trace: Option<PathBuf>,
+    /// A CSV of failures (columns start_s, system, node, end_s, category, detail, system_nodes,
+    /// same_event; plain or gzip) for a scenario that replays one
+    #[arg(long, value_name = "FILE")]
+    pub failure_trace: Option<PathBuf>,
     /// A matrix of round-trip times (plain or gzip) that one-way delays are drawn from
     #[arg(long, value_name = "FILE")]
     pub latency_matrix: Option<PathBuf>,
@@ -91,6 +95,9 @@ impl Choices {
         if let Some(path) = &self.workload_trace {
             inputs.messages = Some(Arc::new(message_trace::read(path).map_err(Problem::from)?));
         }
+        if let Some(path) = &self.failure_trace {
+            inputs.failures = Some(Arc::new(node_failures::read(path).map_err(Problem::from)?));
+        }
         if let Some(path) = &self.latency_matrix {
             let matrix = latency_matrix::read(path).map_err(Problem::from)?;
             let checksum = format!("{:016x}", matrix.checksum);
@@ -108,9 +115,11 @@ impl Choices {
         if let Some(design) = &self.design {
             words.push_str(&format!(" --design {}", quoted(design)));
         }
-        for (flag, path) in
-            [("workload-trace", &self.workload_trace), ("latency-matrix", &self.latency_matrix)]
-        {
+        for (flag, path) in [
+            ("workload-trace", &self.workload_trace),
+            ("failure-trace", &self.failure_trace),
+            ("latency-matrix", &self.latency_matrix),
+        ] {
             if let Some(path) = path {
                 words.push_str(&format!(" --{flag} {}", quoted(&path.display().to_string())));
             }

@@ -74,6 +74,9 @@ fn start(arguments: &TwiceArguments) -> Result<Child, Stop> {
     if let Some(path) = &arguments.choices.workload_trace {
         command.arg("--workload-trace").arg(path);
     }
+    if let Some(path) = &arguments.choices.failure_trace {
+        command.arg("--failure-trace").arg(path);
+    }
     if let Some(path) = &arguments.choices.latency_matrix {
         command.arg("--latency-matrix").arg(path);
     }

@@ -151,7 +151,7 @@ pub const CATALOGUE: &[Choice] = &[
             ),
             breaks(
                 "redis-counter",
-                &["sequence"],
+                &["no-loss", "in-order", "sequence"],
                 "A router asks a counter in the cache before it appends; a cache that comes back \
                  without its last second gives numbers a second time.",
                 "Redis documentation, INCR and appendfsync everysec; open-im-server #342; turms \
@@ -159,28 +159,28 @@ pub const CATALOGUE: &[Choice] = &[
             ),
             breaks(
                 "block",
-                &["in-order"],
+                &["no-loss", "in-order", "sequence", "expiry", "receipts"],
                 "Each router takes numbers from a block that it has reserved, so what is sent \
                  later through another router may have the smaller number.",
                 "PostgreSQL documentation, CREATE SEQUENCE … CACHE; commanded/eventstore #3",
             ),
             breaks(
                 "snowflake",
-                &["in-order"],
+                &["no-loss", "in-order", "sequence"],
                 "Each router makes a number of its wall clock, its leased machine id and a \
                  counter; numbers are unique, and their order is that of clocks which differ.",
                 "Twitter, Announcing Snowflake (2010): ids are roughly sortable",
             ),
             breaks(
                 "snowflake-unguarded",
-                &["sequence", "in-order"],
+                &["no-loss", "in-order", "sequence"],
                 "Snowflake by a router that does not look whether its clock went back, and then \
                  makes the same numbers again.",
                 "twitter-archive/snowflake #6; bwmarrin/snowflake #20, #53; hutool #1206",
             ),
             breaks(
                 "lamport",
-                &["in-order"],
+                &["no-loss", "in-order", "sequence", "expiry"],
                 "The device's Lamport clock numbers its messages, ties broken by the device: an \
                  order of causes, in which no device can see that something is missing.",
                 "Lamport, Time, Clocks, and the Ordering of Events, CACM 21(7), 1978",
@@ -198,7 +198,7 @@ pub const CATALOGUE: &[Choice] = &[
             ),
             breaks(
                 "before-durable",
-                &["persist-ack", "no-loss"],
+                &["no-loss", "persist-ack"],
                 "When the transaction is committed in memory, its fsync still on the way: a power \
                  cut takes back what was acknowledged.",
                 "PostgreSQL documentation, synchronous_commit = off; nats-server #7564; Jepsen, \
@@ -206,7 +206,7 @@ pub const CATALOGUE: &[Choice] = &[
             ),
             breaks(
                 "when-cached",
-                &["persist-ack", "no-loss"],
+                &["no-loss", "persist-ack", "expiry"],
                 "When the message is in the cache, which is written to disk every second.",
                 "Redis documentation, appendfsync everysec; open-im-server #3080",
             ),
@@ -223,7 +223,7 @@ pub const CATALOGUE: &[Choice] = &[
             ),
             breaks(
                 "after-failed-push",
-                &["no-loss"],
+                &["no-loss", "gap", "expiry"],
                 "A pending row that is made once the push has failed: a router that dies between \
                  the two leaves nothing behind.",
                 "Chat-system write-ups: no answer means offline, offline means pending_deliveries; \
@@ -231,7 +231,7 @@ pub const CATALOGUE: &[Choice] = &[
             ),
             breaks(
                 "none",
-                &["no-loss"],
+                &["no-loss", "gap"],
                 "Nothing: the device asks when it comes back, and one that never noticed does not \
                  ask.",
                 "Redis documentation, Pub/Sub: at-most-once delivery; centrifugo #1189",
@@ -249,7 +249,7 @@ pub const CATALOGUE: &[Choice] = &[
             ),
             breaks(
                 "gateway-accepted",
-                &["no-loss"],
+                &["no-loss", "gap", "receipts"],
                 "That the gateway has written it to the connection, which succeeds on a half-open \
                  one as well.",
                 "ejabberd #417, #1151, #3086; Rocket.Chat #6610",
@@ -268,14 +268,14 @@ pub const CATALOGUE: &[Choice] = &[
             ),
             breaks(
                 "server-id",
-                &["fresh-registry"],
+                &["fresh-registry", "one-owner", "stale-bound"],
                 "By the gateway's address: who comes back to the same server is removed by the \
                  late close of its own earlier connection.",
                 "Signal-Server 8c7975d89",
             ),
             breaks(
                 "none",
-                &["fresh-registry"],
+                &["fresh-registry", "one-owner"],
                 "Not at all: the last write wins, and the last to arrive need not be the latest.",
                 "KAFKA-12525 (adacfea2d6c); interval/server PR #27",
             ),
@@ -293,14 +293,14 @@ pub const CATALOGUE: &[Choice] = &[
             ),
             breaks(
                 "by-server-name",
-                &["fresh-registry"],
+                &["fresh-registry", "one-owner"],
                 "On one observer's word, every row with the server's name, also those of the \
                  server that has booted since.",
                 "emqx #16317 (99fdb27f21), PR #14248",
             ),
             breaks(
                 "by-user",
-                &["fresh-registry"],
+                &["fresh-registry", "one-owner"],
                 "The users that were on it when it died are removed, wherever they are by now.",
                 "interval/server PR #27",
             ),
@@ -325,8 +325,8 @@ pub const CATALOGUE: &[Choice] = &[
             breaks(
                 "direct-write",
                 &["one-owner"],
-                "The gateway writes the row itself, once, and two gateways may each believe that \
-                 they own the device.",
+                "The gateway writes the row itself, once: one that the registry does not hear \
+                 leaves a device that is connected and cannot be found.",
                 "Signal-Server 830a07012",
             ),
         ],
@@ -342,13 +342,13 @@ pub const CATALOGUE: &[Choice] = &[
             ),
             breaks(
                 "cache-with-ttl",
-                &["no-duplicate", "dedupe"],
+                &["no-duplicate", "sequence", "persist-ack", "dedupe"],
                 "By a cache that forgets after a while, and when its process dies.",
                 "NATS documentation, JetStream duplicate_window; nats-server #6415",
             ),
             breaks(
                 "none",
-                &["no-duplicate", "dedupe"],
+                &["no-duplicate", "sequence", "persist-ack", "dedupe"],
                 "Not at all: each resend is a message of its own.",
                 "zulip #31219; zulip-flutter #1929",
             ),
@@ -372,20 +372,20 @@ pub const CATALOGUE: &[Choice] = &[
             ),
             breaks(
                 "in-memory",
-                &["no-loss"],
+                &["no-loss", "gap"],
                 "In the memory of its server, and gone with it.",
                 "tinode c7508ee9 (#786): unprocessed messages are dropped with the connection",
             ),
             breaks(
                 "auto-commit",
-                &["no-loss"],
+                &["no-loss", "gap"],
                 "A broker counts what it has handed out as done after an interval, whether it was \
                  done or not.",
                 "Kafka documentation, enable.auto.commit and auto.commit.interval.ms",
             ),
             breaks(
                 "early-ack",
-                &["no-loss"],
+                &["no-loss", "gap"],
                 "A task queue forgets a task when a worker takes it.",
                 "Celery documentation, task_acks_late = False (the default)",
             ),
@@ -421,7 +421,7 @@ pub const CATALOGUE: &[Choice] = &[
             ),
             breaks(
                 "breaker-never-closes",
-                &["retry-budget", "no-loss"],
+                &["no-loss", "liveness", "retry-budget"],
                 "As the sound one, but a breaker that has opened stays open, and the gateway \
                  behind it is never tried again.",
                 "Nygard, Release It! (2007), Circuit Breaker, without its half-open state",
@@ -440,13 +440,13 @@ pub const CATALOGUE: &[Choice] = &[
             ),
             breaks(
                 "retry-for-ever",
-                &["liveness"],
+                &["no-loss"],
                 "It is tried for ever, and its neighbours wait behind it.",
                 "linagora/james #5304; emqx #13277",
             ),
             breaks(
                 "drop",
-                &["no-loss"],
+                &["no-loss", "expiry"],
                 "It is skipped, and nobody is told.",
                 "Kafka Streams documentation, LogAndContinueExceptionHandler",
             ),
@@ -499,7 +499,7 @@ pub const CATALOGUE: &[Choice] = &[
             ),
             breaks(
                 "silent-drop",
-                &["no-loss"],
+                &["no-loss", "expiry"],
                 "Nothing: its next number follows on one that it never saw.",
                 "mosquitto #1593; emqx #14608",
             ),

@@ -117,8 +117,8 @@ proptest! {
         for (number, (full, user)) in (0..).zip(&requests) {
             let class = if *full { Class::FullSync } else { Class::CatchUp };
             let session = session(*user, 1, 1);
-            let question =
-                Wire::CatchUp { session, epoch: 1, next: vec![(pair(1, 2), stamp(number))], all: false };
+            let next = vec![(pair(1, 2), stamp(number))];
+            let question = Wire::CatchUp { session, epoch: 1, next, all: false };
             prop_assert!(backlog.push(class, (session, question)));
             if *user != slow && *user != gone {
                 wanted[usize::from(*full)].push(number);

@@ -66,7 +66,9 @@ proptest! {
     }
 
     #[test]
-    fn blocks_that_do_not_overlap_never_give_the_same_number(counts in prop::collection::vec(1..50_u32, 1..9)) {
+    fn blocks_that_do_not_overlap_never_give_the_same_number(
+        counts in prop::collection::vec(1..50_u32, 1..9)
+    ) {
         let (mut first, mut given) = (1, BTreeSet::new());
         for count in &counts {
             let mut block = Block::new(first, *count);
@@ -76,7 +78,8 @@ proptest! {
             prop_assert_eq!(block.take(), None);
             first += u64::from(*count);
         }
-        prop_assert_eq!(given.len() as u64, counts.iter().map(|count| u64::from(*count)).sum::<u64>());
+        let all: u64 = counts.iter().map(|count| u64::from(*count)).sum();
+        prop_assert_eq!(given.len() as u64, all);
     }
 
     /// Whoever has seen a message writes after it; two who have not seen each other's are told
