@@ -96,14 +96,13 @@ pub fn write(spec: &FailuresSpec, inputs: &Inputs, plan: &mut Plan) -> Result<()
     let ends = plan.duration.nanos() as i64;
     plan.fault.extend(written.iter().map(|outage| Fault {
         kind: outage.kind,
-        at: outage.from,
         // What is not repaired before everything heals ends with that.
         lasts: (outage.until.0 < ends).then(|| {
             let nanos = (outage.until.0 - outage.from.0).max(1) as u64;
             Span(std::time::Duration::from_nanos(nanos))
         }),
         target: vec![cast.name(outage.host).to_owned()],
-        ..Fault::bare(outage.kind)
+        ..Fault::new(outage.kind, outage.from)
     }));
     Ok(())
 }
@@ -211,7 +210,8 @@ mod tests {
     fn told(plan: &Plan) -> Vec<String> {
         let one = |fault: &Fault| {
             let lasts = fault.lasts.map_or("to the end".to_owned(), |span| format!("for {span}"));
-            format!("{} {} at {} {lasts}", fault.target.join(","), fault.kind.name(), fault.at)
+            let at = fault.at.expect("an outage has a time");
+            format!("{} {} at {at} {lasts}", fault.target.join(","), fault.kind.name())
         };
         plan.fault.iter().map(one).collect()
     }

@@ -941,24 +941,6 @@ enum Needs {
 }
 
 impl Fault {
-    /// A fault of this kind, for whoever knows the rest of it.
-    pub fn bare(kind: Kind) -> Self {
-        Self {
-            kind,
-            at: At::default(),
-            lasts: None,
-            permanent: false,
-            target: Vec::new(),
-            from: Vec::new(),
-            to: Vec::new(),
-            by: None,
-            share: None,
-            ppm: None,
-            grace: None,
-            pause: None,
-        }
-    }
-
     fn validate(&self, at: usize, cast: &Cast, heal_at: u64) -> Result<(), Impossible> {
         use Kind::*;
         let kind = self.kind.name();
