@@ -119,12 +119,8 @@ const SILENCE_CHECKS: u32 = 5;
 
 impl Gateway {
     pub fn boot(config: Config, disk: &Disk) -> Self {
-        let boots = disk.records.iter().filter_map(|record| match record {
-            Record::Booted(incarnation) => Some(incarnation.0),
-            _ => None,
-        });
         Self {
-            incarnation: Incarnation(boots.max().unwrap_or(0) + 1),
+            incarnation: disk.boot_number(),
             serving: false,
             connections: BTreeMap::new(),
             devices: BTreeMap::new(),
