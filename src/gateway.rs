@@ -83,8 +83,8 @@ pub struct Gateway {
     batch: u32,
     /// The last device that was announced again.
     announced: Option<DeviceId>,
-    /// How many more are to be announced soon.
-    hurry: usize,
+    /// All are to be announced soon, from the first to the last.
+    hurry: bool,
     /// The latest boot of the registry that it spoke of.
     registry_boot: Option<Incarnation>,
     /// A check of the registry is due.
@@ -128,7 +128,7 @@ impl Gateway {
             publishing: 0,
             batch: 0,
             announced: None,
-            hurry: 0,
+            hurry: false,
             registry_boot: None,
             checking: false,
             checks_unanswered: 0,
