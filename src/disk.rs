@@ -18,9 +18,9 @@ pub struct Disk {
     pub records: Vec<Record>,
     /// A half-written record followed the last whole one. It is gone; the boot says so.
     pub torn: bool,
-    /// How often another disk was put in its place: a replica that was promoted, perhaps without the
-    /// last records of its primary, or an empty one. Told by whoever does so; PostgreSQL calls it
-    /// the timeline.
+    /// How often another disk was put in its place: a replica that was promoted, perhaps without
+    /// the last records of its primary, or an empty one. Told by whoever does so; PostgreSQL calls
+    /// it the timeline.
     pub timeline: u32,
 }
 
@@ -43,8 +43,8 @@ impl Disk {
 /// One durable record. Each role writes only its own kinds.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
 pub enum Record {
-    /// Gateway, database, presence, registry: this process has booted; the number of boots so far is its
-    /// incarnation.
+    /// Gateway, database, presence, registry: this process has booted; the number of boots so far
+    /// is its incarnation.
     Booted(Incarnation),
 
     /// Client: the epoch of the connection it is about to open.

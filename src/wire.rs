@@ -565,6 +565,15 @@ pub enum Wire {
     },
 }
 
+impl Wire {
+    /// Whether it only asks for what is there: a store's replica may answer it.
+    pub fn is_read(&self) -> bool {
+        matches!(self, Self::Locate { .. } | Self::ListUsers { .. })
+            || matches!(self, Self::CatchUp { .. } | Self::FullSync { .. })
+            || matches!(self, Self::Heads { .. } | Self::MarksAfter { .. })
+    }
+}
+
 /// How far one member of a conversation is. Marks only ever move forward.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 pub struct Mark {

@@ -28,7 +28,12 @@ pub enum Part {
 impl Part {
     /// Whether a replica of it can be promoted.
     pub fn has_replica(self) -> bool {
-        self == Part::Database
+        matches!(self, Part::Database | Part::Registry)
+    }
+
+    /// Whether it answers questions that only read: a replica may do that in its place.
+    pub fn answers_reads(self) -> bool {
+        matches!(self, Part::Database | Part::Registry)
     }
 
     /// Whether what it keeps can be had from others: it may come back with an empty disk. The

@@ -74,6 +74,9 @@ pub struct Fleet {
     pub timing: Arc<Timing>,
     pub design: Design,
     pub balance: Balance,
+    /// What the plan's faults push, by the fault's number, and which of them a host has now.
+    pub pushed: Arc<BTreeMap<usize, Arc<Timing>>>,
+    pub configured: BTreeMap<HostId, usize>,
     /// The version of the protocol that servers speak before their first deploy.
     pub protocol: u8,
     /// How often each host has been brought to the next version.
@@ -92,6 +95,8 @@ impl Fleet {
             cast,
             timing: Arc::new(plan.timing.clone()),
             design: plan.design,
+            pushed: Arc::new(plan.pushed()),
+            configured: BTreeMap::new(),
             balance: plan.fleet.balance,
             protocol: plan.fleet.protocol,
             upgrades: BTreeMap::new(),
@@ -122,9 +127,17 @@ impl Crew for Fleet {
         *upgrades = upgrades.saturating_add(1);
     }
 
+    fn configure(&mut self, host: HostId, configuration: Option<usize>) {
+        match configuration {
+            Some(number) => self.configured.insert(host, number),
+            None => self.configured.remove(&host),
+        };
+    }
+
     fn boot(&self, host: HostId, disk: &Disk, boots: u32) -> Member {
         let directory = self.cast.directory.clone();
-        let timing = self.timing.clone();
+        let pushed = self.configured.get(&host).and_then(|number| self.pushed.get(number));
+        let timing = pushed.unwrap_or(&self.timing).clone();
         let design = self.design;
         let entropy = self.entropy.draw(u64::from(host.0), u64::from(boots));
         match self.cast.part(host) {

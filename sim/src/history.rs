@@ -46,6 +46,8 @@ pub enum Life {
     PowerCut,
     /// Nothing is left on its disk.
     Wiped,
+    /// A replica of its disk was put in its place, perhaps without the last of what was durable.
+    Promoted,
     Paused,
     Resumed,
 }

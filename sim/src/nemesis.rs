@@ -5,320 +5,17 @@
 //! matter, and an atlas says what may not be down at the same time, so that a failure is a bug and
 //! not an unfair fault.
 
+mod draw;
+
 use crate::cast::{Cast, Part};
-use crate::document::Impossible;
-use crate::place;
-use crate::plan::{Fault, Kind, Plan, hosts_named};
-use crate::seed::Seed;
-use crate::span::{At, Share, Span};
+use crate::plan::{Fault, Kind, hosts_named};
 use crate::world::net::{Effect, RuleId, hosts};
 use crate::world::{Crew, World};
 use courier::id::HostId;
 use courier::node::{CloseCause, Command};
-use rand::Rng;
-use rand::seq::IndexedRandom;
-use serde::Deserialize;
 use std::time::Duration;
-use strum::IntoEnumIterator;
 
-/// `[nemesis]` of a scenario. What it does not say, its profile does.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub struct NemesisSpec {
-    #[serde(default)]
-    pub profile: Profile,
-    /// Mean time between two faults.
-    #[serde(default)]
-    pub every: Option<Span>,
-    /// Shortest and longest time that a fault lasts.
-    #[serde(default)]
-    pub lasts: Option<[Span; 2]>,
-    /// A host is left alone for this long after a fault has ended.
-    #[serde(default)]
-    pub stable: Option<Span>,
-    /// Kinds that may be drawn.
-    #[serde(default)]
-    pub kinds: Vec<Kind>,
-    /// The share of the kinds that one seed has on: each seed draws its own.
-    #[serde(default)]
-    pub on: Option<Share>,
-    /// How strong the strongest fault of a kind is: each seed draws its own for each kind, up to
-    /// this share of the worst that there is.
-    #[serde(default)]
-    pub strongest: Option<Share>,
-}
-
-/// How bad the weather is, if a scenario does not say more.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Profile {
-    /// An ordinary month: now and then a process dies, a link is slow, a version goes out. Nothing
-    /// is cut off, nothing that was durable is lost, and a fault is mostly over before the next.
-    Calm,
-    /// A bad day: every kind of fault, several at once.
-    #[default]
-    Rough,
-    /// What never happens: faults of every kind on top of each other, whole zones among them, as
-    /// strong as they get. Only the atlas still holds.
-    Storm,
-}
-
-impl Profile {
-    /// What each profile says for itself.
-    fn defaults(self) -> Weather {
-        let seconds = Span::from_secs;
-        match self {
-            Self::Calm => Weather {
-                every: seconds(20),
-                lasts: [seconds(1), seconds(15)],
-                stable: seconds(20),
-                on: Share(500_000),
-                strongest: Share(300_000),
-                kinds: Kind::iter().filter(|kind| kind.is_ordinary()).collect(),
-            },
-            Self::Rough => Weather {
-                every: seconds(6),
-                lasts: [seconds(1), seconds(50)],
-                stable: seconds(10),
-                on: Share(600_000),
-                strongest: Share::ALL,
-                kinds: Kind::iter().collect(),
-            },
-            Self::Storm => Weather {
-                every: seconds(2),
-                lasts: [seconds(1), seconds(90)],
-                // A fault may follow the last one on its host at once.
-                stable: seconds(0),
-                on: Share(800_000),
-                strongest: Share::ALL,
-                kinds: Kind::iter().collect(),
-            },
-        }
-    }
-}
-
-/// A profile, and what the scenario says instead.
-struct Weather {
-    every: Span,
-    lasts: [Span; 2],
-    stable: Span,
-    on: Share,
-    strongest: Share,
-    kinds: Vec<Kind>,
-}
-
-impl NemesisSpec {
-    fn weather(&self) -> Weather {
-        let usual = self.profile.defaults();
-        Weather {
-            every: self.every.unwrap_or(usual.every),
-            lasts: self.lasts.unwrap_or(usual.lasts),
-            stable: self.stable.unwrap_or(usual.stable),
-            on: self.on.unwrap_or(usual.on),
-            strongest: self.strongest.unwrap_or(usual.strongest),
-            kinds: if self.kinds.is_empty() { usual.kinds } else { self.kinds.clone() },
-        }
-    }
-}
-
-/// Of a share.
-const PERCENT: u32 = 10_000;
-
-/// One fault in so many befalls a whole zone, if there are zones.
-const ZONE_ONE_IN: u32 = 8;
-
-/// Most faults that are drawn, on average: a plan is a file that somebody may want to read.
-const DRAWN_MAX: u64 = 100_000;
-
-/// A drawn fault's time on a host, for the atlas.
-struct Busy {
-    hosts: Vec<HostId>,
-    from: i64,
-    until: i64,
-    downs: bool,
-}
-
-pub fn write(spec: &NemesisSpec, seed: Seed, plan: &mut Plan) -> Result<(), Impossible> {
-    let refuse = |key: &str, what: &str, help: &str| {
-        Err(Impossible::new(place!["nemesis", key], what, help))
-    };
-    let weather = spec.weather();
-    if weather.every.nanos() == 0 {
-        return refuse("every", "faults without a pause between them", "write a time above 0");
-    }
-    if plan.duration.nanos() / weather.every.nanos() > DRAWN_MAX {
-        return refuse("every", "draws too many faults for this duration", "write a longer time");
-    }
-    if weather.lasts[0] > weather.lasts[1] {
-        return refuse("lasts", "the shortest is longer than the longest", "swap them");
-    }
-    if weather.strongest.0 == 0 {
-        return refuse("strongest", "faults without any strength", "write a share above 0");
-    }
-    let cast = plan.cast();
-    let mut rng = seed.generator("nemesis", 0);
-    let mut on = weather.kinds.clone();
-    on.retain(|_| rng.random_range(0..1_000_000) < weather.on.0);
-    if on.is_empty() {
-        on.push(*weather.kinds.choose(&mut rng).expect("there are kinds"));
-    }
-    let most = (weather.strongest.0 / PERCENT).max(1);
-    let on: Vec<(Kind, u32)> =
-        on.into_iter().map(|kind| (kind, rng.random_range(1..=most))).collect();
-    let mut busy: Vec<Busy> = Vec::new();
-    let end = plan.duration.nanos() as i64;
-    let mut at = 0.0;
-    loop {
-        at += -libm::log(1.0 - rng.random::<f64>()) * weather.every.0.as_secs_f64();
-        let begins = (at * 1e9) as i64;
-        if begins >= end {
-            return Ok(());
-        }
-        let (kind, strongest) = *on.choose(&mut rng).expect("some kind is on");
-        let mut lasts = rng.random_range(weather.lasts[0].nanos()..=weather.lasts[1].nanos());
-        if kind == Kind::Deploy {
-            // It is over when everything heals.
-            lasts = lasts.min((end - begins) as u64);
-        }
-        let ends = begins.saturating_add_unsigned(lasts);
-        let fault = draw_fault(kind, begins, lasts, strongest, &cast, &mut rng);
-        let touched = Busy {
-            hosts: fault.hosts(&cast),
-            from: begins,
-            until: ends.saturating_add_unsigned(weather.stable.nanos()),
-            downs: matches!(kind, Kind::Crash | Kind::PowerCut | Kind::Pause | Kind::Failover)
-                || matches!(kind, Kind::Drain | Kind::Deploy)
-                || matches!(kind, Kind::Wipe | Kind::Suspend | Kind::DiskFull | Kind::SlowHost),
-        };
-        if is_fair(&touched, &busy, &cast) {
-            plan.fault.push(fault);
-            busy.push(touched);
-        }
-    }
-}
-
-/// A random fault of a kind, of a strength from 1 to `strongest` percent.
-fn draw_fault(
-    kind: Kind,
-    begins: i64,
-    lasts: u64,
-    strongest: u32,
-    cast: &Cast,
-    rng: &mut impl Rng,
-) -> Fault {
-    let servers: Vec<HostId> = cast
-        .hosts()
-        .filter(|(_, part)| !matches!(part, Part::Client(_)))
-        .map(|(host, _)| host)
-        .collect();
-    let clients: Vec<HostId> = cast.devices().map(|(host, _)| host).collect();
-    let among = |hosts: &[HostId], rng: &mut dyn rand::RngCore| {
-        let at = ((u64::from(rng.next_u32()) * hosts.len() as u64) >> 32) as usize;
-        cast.name(hosts[at]).to_owned()
-    };
-    // One fault in four befalls somebody's phone.
-    let phone = rng.random_range(0..4) == 0;
-    let mut one = among(if phone { &clients } else { &servers }, rng);
-    let other = among(&servers, rng);
-    let zones: Vec<&str> = cast.zones().collect();
-    if !zones.is_empty() && rng.random_range(0..ZONE_ONE_IN) == 0 {
-        one = zones.choose(rng).expect("there are some").to_string();
-    }
-    let strength = rng.random_range(1..=strongest);
-    let mut fault = Fault::new(kind, At(begins));
-    fault.lasts = (!kind.is_instant()).then_some(Span(Duration::from_nanos(lasts)));
-    let millis = |count: u32| Some(At(i64::from(count) * 1_000_000));
-    match kind {
-        Kind::Crash | Kind::PowerCut | Kind::Pause | Kind::DiskFull => fault.target = vec![one],
-        Kind::SlowHost | Kind::DiskSlow => {
-            fault.target = vec![one];
-            // A step that takes up to 50 ms, an fsync of up to half a second.
-            let longest = if kind == Kind::SlowHost { 500_000 } else { 5_000_000 };
-            fault.by = Some(At(i64::from(strength) * longest));
-        }
-        Kind::SlowReader | Kind::Suspend => fault.target = vec![among(&clients, rng)],
-        Kind::Wipe => {
-            let spare = |(host, part): (HostId, Part)| part.may_lose_its_disk().then_some(host);
-            let hosts: Vec<HostId> = cast.hosts().filter_map(spare).collect();
-            fault.target = vec![cast.name(hosts[strength as usize % hosts.len()]).to_owned()];
-        }
-        Kind::Fin | Kind::Reset | Kind::HalfOpen | Kind::NatDrop => {
-            (fault.from, fault.to) = (vec![one], vec!["*".to_owned()]);
-            // Cheap translators forget after a minute or less.
-            fault.by = (kind == Kind::NatDrop).then_some(At(i64::from(strength) * 600_000_000));
-        }
-        Kind::Failover => {
-            let replicated = cast.hosts().find(|(_, part)| part.has_replica());
-            fault.target =
-                replicated.map(|(host, _)| cast.name(host).to_owned()).into_iter().collect();
-            // Replicas lag by milliseconds to seconds.
-            fault.by = millis(strength * 30);
-        }
-        Kind::ClockStep => {
-            fault.target = vec![one];
-            // Up to a minute and a half, either way.
-            let by = i64::from(strength) * 900_000_000;
-            fault.by = Some(At(if rng.random() { by } else { -by }));
-        }
-        Kind::ClockDrift => {
-            fault.target = vec![one];
-            let ppm = i64::from(strength) * 500;
-            fault.ppm = Some(if rng.random() { ppm } else { -ppm });
-        }
-        Kind::Drain | Kind::Deploy => {
-            let gateways = &cast.directory.gateways;
-            let host = gateways[strength as usize % gateways.len()];
-            fault.target = vec![cast.name(host).to_owned()];
-            if kind == Kind::Deploy {
-                fault.grace = fault.lasts.take();
-            }
-        }
-        Kind::Partition | Kind::OneWay => {
-            fault.from = vec![one];
-            fault.to = if strength <= 50 { vec!["*".to_owned()] } else { vec![other] };
-        }
-        Kind::Slow => {
-            (fault.from, fault.to) = (vec![one], vec!["*".to_owned()]);
-            fault.by = millis(strength * 30);
-        }
-        Kind::Loss => {
-            (fault.from, fault.to) = (vec![one], vec!["*".to_owned()]);
-            fault.share = Some(Share(strength * 6_000));
-        }
-        Kind::Duplicate => {
-            (fault.from, fault.to) = (vec![one], vec!["*".to_owned()]);
-            fault.share = Some(Share(strength * 5_000));
-        }
-        Kind::Reorder => {
-            (fault.from, fault.to) = (vec![one], vec!["*".to_owned()]);
-            fault.share = Some(Share(strength * 5_000));
-            fault.by = millis(strength * 20);
-        }
-    }
-    fault
-}
-
-/// The atlas: a host has one fault at a time, and of the hosts of one kind that can stand in for
-/// each other (servers, apps, workers, monitors, consumers), half stay up.
-fn is_fair(new: &Busy, busy: &[Busy], cast: &Cast) -> bool {
-    let overlapping = || busy.iter().filter(|old| old.from < new.until && new.from < old.until);
-    if overlapping().any(|old| old.hosts.iter().any(|host| new.hosts.contains(host))) {
-        return false;
-    }
-    if !new.downs {
-        return true;
-    }
-    new.hosts.iter().all(|host| {
-        let part = cast.part(*host);
-        let peers = cast.hosts().filter(|(_, other)| *other == part).count();
-        let down = overlapping()
-            .filter(|old| old.downs)
-            .flat_map(|old| &old.hosts)
-            .filter(|other| cast.part(**other) == part)
-            .count();
-        matches!(part, Part::Client(_)) || peers == 1 || (down + 1) * 2 <= peers
-    })
-}
+pub use draw::{NemesisSpec, Profile, write};
 
 /// What a fault that began must undo.
 #[derive(Clone, Debug, Default)]
@@ -326,8 +23,8 @@ pub struct Undo {
     rules: Vec<RuleId>,
 }
 
-/// Begins a fault: calls the world's verbs.
-pub fn begin<C: Crew>(fault: &Fault, cast: &Cast, world: &mut World<C>) -> Undo {
+/// Begins the fault of this number: calls the world's verbs.
+pub fn begin<C: Crew>(number: usize, fault: &Fault, cast: &Cast, world: &mut World<C>) -> Undo {
     let named = |names: &[String]| -> Vec<HostId> {
         names.iter().flat_map(|name| hosts_named(name, cast)).collect()
     };
@@ -356,6 +53,15 @@ pub fn begin<C: Crew>(fault: &Fault, cast: &Cast, world: &mut World<C>) -> Undo 
             return Undo::default();
         }
         Kind::NatDrop => Effect::Forget(wait),
+        Kind::StaleReads => {
+            return each(&target, |host| world.read_from_replica(host, by.unsigned_abs()));
+        }
+        Kind::SplitBrain => {
+            let reached_by = hosts(named(&fault.from));
+            return each(&target, |host| world.split(host, by.unsigned_abs(), reached_by.clone()));
+        }
+        Kind::Configure => return each(&target, |host| configure(host, Some(number), world)),
+        Kind::Unanswered => Effect::Swallow(share),
         Kind::ClockStep => return each(&target, |host| world.step_clock(host, by)),
         Kind::ClockDrift => {
             let ppm = fault.ppm.unwrap_or_default();
@@ -369,6 +75,10 @@ pub fn begin<C: Crew>(fault: &Fault, cast: &Cast, world: &mut World<C>) -> Undo 
         Kind::Duplicate => Effect::Duplicate(share),
         Kind::Reorder => Effect::Reorder(share, wait),
     };
+    if fault.kind == Kind::Unanswered {
+        let everybody = hosts(cast.hosts().map(|(host, _)| host));
+        return Undo { rules: vec![world.impose(hosts(target), everybody, effect)] };
+    }
     let (from, to) = (hosts(named(&fault.from)), hosts(named(&fault.to)));
     let mut rules = vec![world.impose(from.clone(), to.clone(), effect)];
     if fault.kind != Kind::OneWay {
@@ -395,6 +105,9 @@ pub fn end<C: Crew>(fault: &Fault, undo: Undo, cast: &Cast, world: &mut World<C>
             Kind::Pause => world.resume(host),
             Kind::ClockStep => world.step_clock(host, -fault.by.unwrap_or_default().0),
             Kind::ClockDrift => world.drift_clock(host, 0),
+            Kind::StaleReads => world.read_from_primary(host),
+            Kind::SplitBrain => world.unite(host),
+            Kind::Configure => configure(host, None, world),
             Kind::Drain => restart(host, world),
             Kind::Deploy => unreachable!("a deploy goes host by host"),
             Kind::Fin
@@ -406,6 +119,7 @@ pub fn end<C: Crew>(fault: &Fault, undo: Undo, cast: &Cast, world: &mut World<C>
             | Kind::Slow
             | Kind::Loss
             | Kind::Duplicate
+            | Kind::Unanswered
             | Kind::Reorder => {}
         }
     }
@@ -425,6 +139,12 @@ pub fn restart<C: Crew>(host: HostId, world: &mut World<C>) {
         world.stop(host);
         world.start(host);
     }
+}
+
+/// A host restarts with another configuration.
+fn configure<C: Crew>(host: HostId, configuration: Option<usize>, world: &mut World<C>) {
+    world.configure(host, configuration);
+    restart(host, world);
 }
 
 fn each(target: &[HostId], mut verb: impl FnMut(HostId)) -> Undo {

@@ -5,6 +5,7 @@
 //! it, `courier replay FILE` runs it without the scenario.
 
 mod faults;
+mod stores;
 
 use crate::cast::{Cast, Numbers, Part, Person};
 use crate::checker::Bounds;
@@ -23,6 +24,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use strum::VariantNames;
 
 pub use faults::{NoteTrigger, ZoneSpec};
+pub use stores::{Commit, ReplicationSpec};
 
 /// The servers have this long to start and find each other before the first client arrives.
 pub const FLEET_STARTS: Span = Span::from_secs(5);
@@ -50,6 +52,8 @@ pub struct Plan {
     pub design: Design,
     #[serde(default)]
     pub network: NetworkSpec,
+    #[serde(default, skip_serializing_if = "ReplicationSpec::is_usual")]
+    pub replication: ReplicationSpec,
     #[serde(default)]
     pub bounds: BoundsSpec,
     #[serde(default)]
@@ -298,37 +302,55 @@ pub struct ExpectShown {
 #[serde(rename_all = "kebab-case")]
 #[strum(serialize_all = "kebab-case")]
 pub enum Kind {
-    /// The process dies and its kernel says so; it starts again from disk at the end.
+    /// The process dies and its kernel goes on: it resets every connection, and refuses what comes
+    /// until the process is back (RFC 9293 3.10.7.1). What was not synced is gone. It starts again
+    /// from its disk at the end.
     Crash,
-    /// The host goes dark without a word; it starts again from disk at the end.
+    /// The host goes dark: nobody is told. Peers learn of it by their own timeouts, which for a
+    /// kernel that has something to send is a quarter of an hour (Linux, tcp_retries2), or from a
+    /// reset once the host is back. What was not synced is gone, and the first lost record may be
+    /// torn (ALICE, Pillai et al., OSDI 2014). It starts again from its disk at the end.
     PowerCut,
     /// A store dies and at the end its replica takes over, without the last records: those of the
     /// time that it lagged. They were durable and may have been acknowledged (PostgreSQL with
-    /// asynchronous replication; GitHub, 2018-10-21).
+    /// asynchronous replication; GitHub, 2018-10-21). Under `[replication]` a store can be told to
+    /// wait for its replica; then nothing is lost.
     Failover,
-    /// The process stops running; its kernel goes on. It resumes at the end.
+    /// The process stops running (a garbage collector, SIGSTOP, a hypervisor): its kernel completes
+    /// handshakes and acknowledges data for it, its timers run out and wait. At the end it takes
+    /// everything at once, in the order in which it came, and believes that no time has passed.
     Pause,
-    /// Nothing gets through between two sets of hosts.
+    /// Nothing gets through between two sets of hosts, in both directions. Messages are lost; what
+    /// is on a connection is repeated by its kernel, at growing intervals, and arrives after the
+    /// heal or never (RFC 6298). Bailis and Kingsbury, "The network is reliable", 2014.
     Partition,
-    /// Nothing gets through from one set of hosts to another.
+    /// Nothing gets through from one set of hosts to another, and everything comes back: a switch
+    /// with a bad port, a firewall rule. Each side sees another failure (Alfatafta et al., "Toward
+    /// a generic fault tolerance technique for partial network partitioning", OSDI 2020).
     OneWay,
-    /// Every message between two sets of hosts takes longer.
+    /// Every message between two sets of hosts takes `by` longer (a saturated link, a detour).
     Slow,
-    /// More transmissions between two sets of hosts are lost.
+    /// A `share` more of the transmissions between two sets of hosts is lost. The transport repeats
+    /// each after 0.2 s, 0.4 s and so on (Linux' minimal RTO): what arrives is late, not missing.
     Loss,
-    /// More messages between two sets of hosts arrive twice.
+    /// A `share` more of the messages between two sets of hosts arrives twice: a request that was
+    /// repeated because its answer was late. Never on a connection.
     Duplicate,
-    /// A share of the messages between two sets of hosts takes longer, and is overtaken.
+    /// A `share` of the messages between two sets of hosts takes up to `by` longer, and is
+    /// overtaken: requests that go over several connections of a pool. Never on a connection.
     Reorder,
-    /// A host's wall clock jumps; it jumps back at the end, if there is one.
+    /// A host's wall clock jumps by `by`, as NTP steps it; it jumps back at the end, if there is
+    /// one. Its monotonic clock and its timers do not.
     ClockStep,
-    /// A host's clocks run fast or slow until the end.
+    /// A host's clocks run fast or slow by `ppm`, both of them, until the end: a bad crystal (up to
+    /// 200), a virtual machine that is starved (any number).
     ClockDrift,
-    /// A server takes nobody in any more and sends its devices elsewhere, some at a time. At the
-    /// end its process is restarted and serves again.
+    /// A server takes nobody in any more and sends its devices elsewhere, some at a time, as before
+    /// maintenance. At the end its process is restarted and serves again.
     Drain,
     /// Hosts are brought to the next version, one after the other: each is drained if it is a
-    /// server, and restarted after its grace. It ends with the last host.
+    /// server, and restarted after its grace. Meanwhile both versions are alive. It ends with the
+    /// last host.
     Deploy,
     /// A middlebox ends every connection between two sets of hosts in order: both ends read an end
     /// of file, and what was on its way is gone. Proxies do so when they are reloaded. It happens
@@ -367,6 +389,22 @@ pub enum Kind {
     /// is room again, at the end. A store that retries after ENOSPC and answers nobody meanwhile
     /// looks like this (Kafka and PostgreSQL stop instead: for that write a crash).
     DiskFull,
+    /// A share of what a host says never arrives, although it did what was asked: connections die
+    /// after the COMMIT was sent, and its outcome is unknown (PostgreSQL, 08006 and 08007; Kafka's
+    /// REQUEST_TIMED_OUT after the append). Nobody repeats it on the way.
+    Unanswered,
+    /// A store's replica answers whatever only reads, and is `by` behind (a Redis replica that
+    /// serves GET; a PostgreSQL standby under load). Writes still go to the primary.
+    StaleReads,
+    /// A store's replica, which was `by` behind, is promoted while the primary goes on; hosts in
+    /// `from` still talk to the old one. At the end that one is found and thrown away, with all
+    /// that it has accepted (Redis Sentinel and a partition, Jepsen 2013; a PostgreSQL primary
+    /// that nobody fenced). Told to wait for its replica, it can accept nothing.
+    SplitBrain,
+    /// A configuration is pushed to hosts without a canary: all of them restart at once and run
+    /// with `set` instead of their `[timing]`. At the end it is rolled back the same way
+    /// (Cloudflare, 2019-07-02; Google Cloud, 2025-06-12).
+    Configure,
 }
 
 impl Kind {
@@ -380,6 +418,12 @@ impl Kind {
         matches!(self, Crash | Pause | Slow | Loss | Duplicate | Reorder | ClockDrift)
             || matches!(self, Drain | Deploy | Fin | Reset | SlowReader | SlowHost | Suspend)
             || matches!(self, DiskSlow)
+    }
+
+    /// Whether the sound design promises anything under it, so that it may be drawn at random. What
+    /// a superseded primary accepts nobody can keep, and what a configuration says is anybody's.
+    pub fn is_drawn(self) -> bool {
+        !matches!(self, Self::SplitBrain | Self::Configure)
     }
 
     /// Whether it is over as soon as it has happened.
@@ -429,6 +473,9 @@ pub struct Fault {
     /// A deploy waits this long after a host's restart before it goes on with the next.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pause: Option<Span>,
+    /// What a configuration says, by the keys of `[timing]`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub set: BTreeMap<String, toml::Value>,
 }
 
 /// What a deploy gives each host if it does not say: at the default rate a server hands a thousand
@@ -596,6 +643,7 @@ impl Plan {
         self.validate_zones(&cast)?;
         for (at, fault) in self.fault.iter().enumerate() {
             fault.validate(at, &cast, self.heal_at())?;
+            fault.validate_configuration(at, &self.timing)?;
         }
         self.validate_ops(&cast)?;
         self.validate_expect(&cast)
@@ -946,6 +994,8 @@ fn some_of(known: &[impl AsRef<str>]) -> String {
 enum Needs {
     Target,
     Links,
+    /// A target, and the hosts on one side of it.
+    Sides,
 }
 
 impl Fault {
@@ -960,12 +1010,18 @@ impl Fault {
                 Needs::Target
             }
             SlowReader | SlowHost | Suspend | Wipe | DiskSlow | DiskFull => Needs::Target,
+            Unanswered | StaleReads | Configure => Needs::Target,
+            SplitBrain => Needs::Sides,
             Partition | OneWay | Slow | Loss | Duplicate | Reorder => Needs::Links,
             Fin | Reset | HalfOpen | NatDrop => Needs::Links,
         };
         let given = [("target", &self.target), ("from", &self.from), ("to", &self.to)];
         for (key, names) in given {
-            let wanted = (key == "target") == (needs == Needs::Target);
+            let wanted = match needs {
+                Needs::Target => key == "target",
+                Needs::Links => key != "target",
+                Needs::Sides => key != "to",
+            };
             if wanted && names.is_empty() {
                 let what = format!("a {kind} needs `{key}`");
                 return wrong("kind", what, "add a host's name, like \"server-7\"");
@@ -975,6 +1031,7 @@ impl Fault {
                 let help = match needs {
                     Needs::Target => "write `target`",
                     Needs::Links => "write `from` and `to`",
+                    Needs::Sides => "write `from`: who still reaches the old one",
                 };
                 return wrong(key, what, help);
             }
@@ -986,8 +1043,8 @@ impl Fault {
             }
         }
         let by = matches!(self.kind, Slow | Reorder | ClockStep | Failover)
-            || matches!(self.kind, NatDrop | SlowHost | DiskSlow);
-        let share = matches!(self.kind, Loss | Duplicate | Reorder);
+            || matches!(self.kind, NatDrop | SlowHost | DiskSlow | StaleReads | SplitBrain);
+        let share = matches!(self.kind, Loss | Duplicate | Reorder | Unanswered);
         let ppm = matches!(self.kind, ClockDrift);
         for (key, wanted, given, help) in [
             ("by", by, self.by.is_some(), "a time, like \"200ms\""),
@@ -1001,12 +1058,8 @@ impl Fault {
                 return wrong(key, format!("a {kind} has no `{key}`"), "remove it");
             }
         }
-        let unreplicated = |host: &HostId| !cast.part(*host).has_replica();
-        if self.kind == Failover && self.hosts(cast).iter().any(unreplicated) {
-            let what = "has no replica that could take over".to_owned();
-            return wrong("target", what, "only db has one");
-        }
-        if self.kind == Failover && self.by.is_some_and(|by| by.0 < 0) {
+        let replica = matches!(self.kind, Failover | StaleReads | SplitBrain);
+        if replica && self.by.is_some_and(|by| by.0 < 0) {
             return wrong("by", "a replica cannot be ahead".to_owned(), "write it without -");
         }
         if matches!(self.kind, Slow | Reorder) && self.by.is_some_and(|by| by.0 < 0) {

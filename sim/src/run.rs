@@ -14,11 +14,12 @@ use crate::fleet::Fleet;
 use crate::history::{Entry, Fact, History, Phase};
 use crate::input::latency_matrix::{self, LatencyMatrix};
 use crate::nemesis::{self, Undo};
-use crate::plan::{self, Deed, DelaySpec, InputFile, Kind, LinkSpec, Op, Plan};
+use crate::plan::{self, Commit, Deed, DelaySpec, InputFile, Kind, LinkSpec, Op, Plan};
 use crate::seed::Seed;
 use crate::trace::Names;
 use crate::world::latency::Latency;
 use crate::world::net::{Matrix, Net, Profile};
+use crate::world::replica::Replica;
 use crate::world::{Crew, Machine, World};
 use courier::id::{ConversationId, HostId, MessageId, Stamp};
 use courier::jitter;
@@ -324,7 +325,7 @@ impl<C: Crew> Runner<C> {
             Item::Start(host) => self.world.start(host),
             Item::FaultBegins(number) => {
                 self.note_fault(number, Phase::Begins, plan.fault[number].hosts(&self.cast));
-                let undo = nemesis::begin(&plan.fault[number], &self.cast, &mut self.world);
+                let undo = nemesis::begin(number, &plan.fault[number], &self.cast, &mut self.world);
                 self.active.insert(number, undo);
                 if plan.fault[number].kind.is_instant() {
                     self.end_fault(number);
@@ -486,7 +487,7 @@ fn place_hosts(plan: &Plan, cast: &Cast, seed: Seed) -> Result<(Net, Vec<Machine
     let delay = |spec: DelaySpec| Latency::log_normal(spec.median.0, spec.p99.0);
     let (client, backbone) = (profile(plan.network.client), profile(plan.network.backbone));
     // Devices talk to servers only; their zone's own profile is never used.
-    let profiles = vec![client.clone(), client.clone(), client, backbone];
+    let profiles = vec![client.clone(), client.clone(), client, backbone.clone()];
     let mut net = Net::new(seed, 2, profiles);
     let sites = match &plan.network.latency_matrix {
         Some(input) => {
@@ -505,13 +506,18 @@ fn place_hosts(plan: &Plan, cast: &Cast, seed: Seed) -> Result<(Net, Vec<Machine
             zone: CLIENTS,
             site: (site_of.draw(u64::from(host.0), 0) % sites) as u16,
             fsync: client_fsync.clone(),
-            replicated: false,
+            replica: None,
         },
         part => Machine {
             zone: SERVERS,
             site: servers_site as u16,
             fsync: fsync.clone(),
-            replicated: part.has_replica(),
+            replica: part.has_replica().then(|| match plan.replication.commit(part) {
+                Commit::Asynchronous => Replica::Asynchronous,
+                Commit::Synchronous => {
+                    Replica::Synchronous { way: backbone.latency.clone(), fsync: fsync.clone() }
+                }
+            }),
         },
     };
     Ok((net, cast.hosts().map(machine).collect()))

@@ -9,8 +9,8 @@ use crate::failures::{self, FailuresSpec};
 use crate::nemesis::{self, NemesisSpec};
 use crate::place;
 use crate::plan::{
-    BoundsSpec, Deed, Expect, FORMAT, Fault, FleetSpec, GroupSpec, NetworkSpec, Op, Plan, Trigger,
-    UserSpec, ZoneSpec,
+    BoundsSpec, Deed, Expect, FORMAT, Fault, FleetSpec, GroupSpec, NetworkSpec, Op, Plan,
+    ReplicationSpec, Trigger, UserSpec, ZoneSpec,
 };
 use crate::seed::Seed;
 use crate::span::{At, Span};
@@ -46,6 +46,8 @@ pub struct Scenario {
     pub user: Vec<UserSpec>,
     #[serde(default)]
     pub group: Vec<GroupSpec>,
+    #[serde(default)]
+    pub replication: ReplicationSpec,
     #[serde(default)]
     pub zone: Vec<ZoneSpec>,
     #[serde(default)]
@@ -252,6 +254,7 @@ impl Scenario {
             timing: self.timing.clone(),
             design: self.design.0,
             network: self.network.clone(),
+            replication: self.replication.clone(),
             bounds: self.bounds.clone(),
             expect: self.expect.clone(),
             user: self.user.clone(),

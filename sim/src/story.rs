@@ -169,6 +169,7 @@ impl Teller<'_> {
             (Life::Crashed, _) => "dies",
             (Life::PowerCut, _) => "loses power; nobody is told",
             (Life::Wiped, _) => "has lost its disk",
+            (Life::Promoted, _) => "is its replica from now on",
             (Life::Paused, _) => "stops running; its kernel goes on",
             (Life::Resumed, _) => "runs again",
         };

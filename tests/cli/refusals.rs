@@ -279,6 +279,52 @@ const FAULTS: &[(&str, &str, &[&str])] = &[
         &["`server-1` cannot be the target of a suspend", "only people's devices"],
     ),
     (
+        "a failover of what has no replica",
+        "kind = \"failover\"\nat = \"1s\"\nby = \"1s\"\ntarget = »\"presence\"",
+        &["`presence` cannot be the target of a failover", "have a replica"],
+    ),
+    (
+        "two primaries that nobody talks to",
+        "»kind = \"split-brain\"\nat = \"1s\"\nby = \"1s\"\ntarget = \"db\"",
+        &["a split-brain needs `from`", "add a host's name"],
+    ),
+    (
+        "two primaries with a third side",
+        "kind = \"split-brain\"\nat = \"1s\"\nby = \"1s\"\ntarget = \"db\"\nfrom = \"app-1\"\n\
+         »to = \"app-2\"",
+        &["a split-brain has no `to`", "who still reaches the old one"],
+    ),
+    (
+        "reads from somebody who answers none",
+        "kind = \"stale-reads\"\nat = \"1s\"\nby = \"1s\"\ntarget = »\"app-1\"",
+        &["`app-1` cannot be the target of a stale-reads", "only db and registry"],
+    ),
+    (
+        "a replica that is ahead",
+        "kind = \"stale-reads\"\nat = \"1s\"\nby = »\"-1s\"\ntarget = \"db\"",
+        &["a replica cannot be ahead", "without -"],
+    ),
+    (
+        "a configuration that says nothing",
+        "»kind = \"configure\"\nat = \"1s\"\ntarget = \"app-1\"",
+        &["a configure needs `set`", "keys of [timing]"],
+    ),
+    (
+        "a configuration of something else",
+        "kind = \"configure\"\nat = \"1s\"\ntarget = \"app-1\"\nset = { silense = »\"1s\" }",
+        &["unknown field `silense`", "write a key of [timing]"],
+    ),
+    (
+        "a configuration with a word for a time",
+        "kind = \"configure\"\nat = \"1s\"\ntarget = \"app-1\"\nset = { silence = »\"soon\" }",
+        &["expected a duration", "write a key of [timing]"],
+    ),
+    (
+        "a crash with a configuration",
+        "kind = \"crash\"\nat = \"1s\"\ntarget = \"app-1\"\nset = »{ silence = \"1s\" }",
+        &["a crash has no `set`", "remove it"],
+    ),
+    (
         "a disk that is slow by nothing",
         "kind = \"disk-slow\"\nat = \"1s\"\ntarget = \"db\"\nby = »\"0s\"",
         &["a disk-slow needs some time", "above 0"],
@@ -416,6 +462,21 @@ const EXPECTATIONS_AND_DRAWS: &[(&str, &str, &[&str])] = &[
         "random faults of a kind that does not exist",
         "[nemesis]\nevery = \"1s\"\nkinds = [»\"crahs\"]",
         &["unknown value `crahs`", "did you mean `crash`?"],
+    ),
+    (
+        "random faults under which nothing holds",
+        "[nemesis]\nkinds = [\"crash\", »\"split-brain\"]",
+        &["a split-brain is not drawn at random", "write a [[fault]]"],
+    ),
+    (
+        "weather that does not exist",
+        "[nemesis]\nprofile = »\"stormy\"",
+        &["unknown value `stormy`", "did you mean `storm`?"],
+    ),
+    (
+        "faults without strength",
+        "[nemesis]\nstrongest = »0.0",
+        &["faults without any strength", "above 0"],
     ),
     (
         "random faults whose shortest is the longest",

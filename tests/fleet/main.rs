@@ -2,6 +2,7 @@
 //! built-in scenario comes out as it should.
 
 mod determinism;
+mod nemesis;
 mod scenarios;
 mod shell;
 mod support;

@@ -9,7 +9,7 @@ use courier::timing::Timing;
 use courier_sim::cast::Part;
 use courier_sim::plan::{
     BoundsSpec, Deed, DelaySpec, Expect, FORMAT, Fault, FleetSpec, GroupSpec, Kind, LinkSpec,
-    NetworkSpec, Op, Plan, Trigger, UserSpec,
+    NetworkSpec, Op, Plan, ReplicationSpec, Trigger, UserSpec,
 };
 use courier_sim::span::{At, Share, Span};
 use proptest::collection::vec;
@@ -118,15 +118,14 @@ fn network() -> impl Strategy<Value = NetworkSpec> {
     let fsync = || delay(100..=20_000).prop_map(|(median, p99)| DelaySpec { median, p99 });
     let (client, backbone) =
         (link(1_000..=200_000, 50_000, 0), link(100..=20_000, 10_000, 200_000));
-    (client, backbone, fsync(), fsync()).prop_map(|(client, backbone, fsync, client_fsync)| {
-        NetworkSpec {
-            client,
-            backbone,
-            fsync,
-            client_fsync,
-            keep_tails: false,
-            latency_matrix: None,
-        }
+    let parts = (client, backbone, fsync(), fsync(), any::<bool>());
+    parts.prop_map(|(client, backbone, fsync, client_fsync, keep_tails)| NetworkSpec {
+        client,
+        backbone,
+        fsync,
+        client_fsync,
+        keep_tails,
+        latency_matrix: None,
     })
 }
 
@@ -143,7 +142,7 @@ fn doing() -> impl Strategy<Value = Doing> {
 }
 
 fn trouble() -> impl Strategy<Value = Trouble> {
-    let kinds: Vec<Kind> = Kind::iter().collect();
+    let kinds: Vec<Kind> = Kind::iter().filter(|kind| kind.is_drawn()).collect();
     // Long enough, now and then, for a server that lives to be held for dead.
     let lasts = option::weighted(0.9, 100..90_000_u64);
     let flags = (prop::bool::weighted(0.1), any::<bool>());
@@ -185,6 +184,7 @@ pub fn plan() -> impl Strategy<Value = Plan> {
                 user: Vec::new(),
                 group: Vec::new(),
                 zone: Vec::new(),
+                replication: ReplicationSpec::default(),
                 fault: Vec::new(),
                 op: Vec::new(),
             };
@@ -303,9 +303,14 @@ fn befall(trouble: &Trouble, lasts: u64, plan: &mut Plan) {
             fault.target = vec![one];
         }
         Kind::SlowHost | Kind::DiskSlow | Kind::DiskFull => fault.target = vec![one],
+        Kind::Unanswered => fault.target = vec![one],
+        Kind::StaleReads => fault.target = vec!["db".to_owned(), "registry".to_owned()],
+        Kind::SplitBrain | Kind::Configure => unreachable!("they are not drawn"),
         Kind::SlowReader | Kind::Suspend => fault.target = vec!["users".to_owned()],
         Kind::Wipe => fault.target = vec!["registry".to_owned()],
-        Kind::Failover => fault.target = vec!["db".to_owned()],
+        Kind::Failover => {
+            fault.target = vec![if back { "registry" } else { "db" }.to_owned()];
+        }
         Kind::Drain | Kind::Deploy => {
             let number = trouble.who as u32 % plan.fleet.servers + 1;
             fault.target = vec![format!("server-{number}")];
@@ -332,7 +337,8 @@ fn befall(trouble: &Trouble, lasts: u64, plan: &mut Plan) {
         Kind::ClockDrift => fault.ppm = Some(sign * i64::from(strength) * 500),
         Kind::NatDrop => fault.by = Some(At(i64::from(strength) * 1_000_000_000)),
         Kind::SlowHost | Kind::DiskSlow => fault.by = Some(At(i64::from(strength) * 500_000)),
-        Kind::Failover => fault.by = by(5_000).map(|by| At(by.0.abs())),
+        Kind::Failover | Kind::StaleReads => fault.by = by(5_000).map(|by| At(by.0.abs())),
+        Kind::Unanswered => fault.share = share,
         Kind::Slow => fault.by = by(3_000).map(|by| At(by.0.abs())),
         Kind::Reorder => {
             fault.by = by(2_000).map(|by| At(by.0.abs()));
@@ -358,6 +364,8 @@ fn befall(trouble: &Trouble, lasts: u64, plan: &mut Plan) {
         | Kind::DiskFull
         | Kind::Partition
         | Kind::OneWay
+        | Kind::SplitBrain
+        | Kind::Configure
         | Kind::Drain => {}
     }
     plan.fault.push(fault);

@@ -10,7 +10,7 @@
 //! and nobody notes which. After one, every state that a device had within the lossy tail is held
 //! for possible, and what any of them would allow is legal. The tail is longer if the registry
 //! was paused or under a fault (a slow disk): that time does not count. A registry that lost its
-//! whole disk is one that never knew anybody.
+//! whole disk, or whose replica took its place, is one that knows nobody but whom it restores.
 
 use super::findings::{Findings, Words, nanos};
 use super::weather::{Spans, Weather};
@@ -48,7 +48,9 @@ pub(super) fn check(history: &History, anomalies: &mut Vec<Anomaly>) {
             {
                 replay.crashed(entry.at)
             }
-            Fact::Host { host, life: Life::Wiped } if *host == registry => replay.wiped(),
+            Fact::Host { host, life: Life::Wiped | Life::Promoted } if *host == registry => {
+                replay.replaced()
+            }
             _ => {}
         }
     }
@@ -121,6 +123,11 @@ impl Replay<'_> {
         match *note {
             Note::RowWritten { session } => self.written(at, session),
             Note::RowRemoved { session, why } => self.removed(at, session, why),
+            // After a crash this says which of the possible it was.
+            Note::RowRestored { session } => {
+                let known = Known::certainly(session, None);
+                self.rows.insert(session.device, known);
+            }
             Note::RowMistaken { named, row } => self.mistaken(at, named, row),
             Note::Serving { incarnation: Incarnation(now) } => {
                 self.is_over(host, Incarnation(now.saturating_sub(1)))
@@ -257,9 +264,10 @@ impl Replay<'_> {
         }
     }
 
-    /// It never heard of anybody. What it is told late can be of a session that is over; how long
-    /// such a row may lead there is the stale bound's business.
-    fn wiped(&mut self) {
+    /// It never heard of anybody, or nobody can say how much it has heard: what it finds on its
+    /// disk it restores. What it is told late can be of a session that is over; how long such a row
+    /// may lead there is the stale bound's business.
+    fn replaced(&mut self) {
         self.journal.clear();
         self.rows.clear();
         self.swept.clear();

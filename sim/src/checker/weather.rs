@@ -201,7 +201,8 @@ impl Reading {
                 self.paused_since.entry(host).or_insert(at);
             }
             Life::Resumed => self.resumed(at, host),
-            Life::Wiped => {} // It is down already.
+            // It is down already, or its successor starts at once.
+            Life::Wiped | Life::Promoted => {}
         }
     }
 

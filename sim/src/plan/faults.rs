@@ -96,6 +96,7 @@ impl Fault {
             ppm: None,
             grace: None,
             pause: None,
+            set: BTreeMap::new(),
         }
     }
 
@@ -161,6 +162,12 @@ impl Fault {
                 |part| part.may_lose_its_disk(),
                 "only registry and presence hold nothing that exists nowhere else",
             ),
+            Kind::Failover | Kind::SplitBrain => {
+                (|part| part.has_replica(), "only db and registry have a replica")
+            }
+            Kind::StaleReads => {
+                (|part| part.answers_reads(), "only db and registry have one that answers")
+            }
             Kind::SlowReader | Kind::Suspend => {
                 (|part| matches!(part, Part::Client(_)), "only people's devices do that")
             }

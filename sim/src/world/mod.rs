@@ -13,6 +13,7 @@ mod heap;
 pub mod latency;
 mod middlebox;
 pub mod net;
+pub mod replica;
 mod strain;
 #[cfg(test)]
 mod tests;
@@ -33,6 +34,7 @@ use disk::Platter;
 use heap::Heap;
 use latency::Latency;
 use net::{Effect, Hosts, Matrix, Net, Place, RuleId};
+use replica::{Follower, Replica, Rival};
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use strain::Strain;
@@ -48,6 +50,10 @@ pub trait Crew: Clone {
     /// From its next start on, `host` runs the next version of its program. A crew that knows only
     /// one version goes on with that.
     fn upgrade(&mut self, _host: HostId) {}
+
+    /// From its next start on, `host` runs with this configuration, or with its usual one. A crew
+    /// that has only one goes on with that.
+    fn configure(&mut self, _host: HostId, _configuration: Option<usize>) {}
 }
 
 /// What kind of machine a host is.
@@ -59,8 +65,8 @@ pub struct Machine {
     pub site: u16,
     /// How long an fsync takes.
     pub fsync: Latency,
-    /// A replica follows its disk and can be promoted in its place.
-    pub replicated: bool,
+    /// Follows its disk and can be promoted in its place.
+    pub replica: Option<Replica>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,6 +105,12 @@ struct Host<R> {
     mailbox: VecDeque<Mail>,
     connections: Connections,
     strain: Strain,
+    /// Answers reads in its place, late.
+    follower: Option<Box<Follower<R>>>,
+    /// Another process at the same address, which some still reach.
+    rival: Option<Box<Rival<R>>>,
+    /// This is the process that was superseded.
+    superseded: bool,
 }
 
 /// What happens at a time.
@@ -151,6 +163,9 @@ impl<C: Crew> World<C> {
             mailbox: VecDeque::new(),
             connections: Connections::default(),
             strain: Strain::default(),
+            follower: None,
+            rival: None,
+            superseded: false,
         };
         Self {
             crew,
@@ -282,6 +297,11 @@ impl<C: Crew> World<C> {
         self.crew.upgrade(host);
     }
 
+    /// Gives a host another configuration; its next start reads it.
+    pub fn configure(&mut self, host: HostId, configuration: Option<usize>) {
+        self.crew.configure(host, configuration);
+    }
+
     fn exit(&mut self, host: HostId, how: Life) {
         if self.host(host).process == Process::Down {
             return;
@@ -291,14 +311,6 @@ impl<C: Crew> World<C> {
         let draw = self.tail.draw(u64::from(host.0), self.now);
         self.host_mut(host).platter.crash(draw);
         self.abandon_connections(host, true);
-    }
-
-    /// The process dies, and what starts in its place is a replica that lagged by so many
-    /// nanoseconds: what became durable since is gone, although it was durable.
-    pub fn fail_over(&mut self, host: HostId, lag: u64) {
-        let until = self.now.saturating_sub(lag);
-        self.crash(host);
-        self.host_mut(host).platter.promote(until);
     }
 
     /// The host goes dark: nobody is told.
@@ -396,6 +408,7 @@ impl<C: Crew> World<C> {
         self.wake_clock(host);
         let target = self.host_mut(host);
         target.strain.forget_process();
+        target.follower = None;
         target.process = Process::Down;
         target.role = None;
         target.timers.clear();
@@ -408,6 +421,7 @@ impl<C: Crew> World<C> {
         let now = self.now;
         let target = self.host_mut(host);
         if target.boots != boots {
+            self.deliver_to_rival(host, boots, mail);
             return;
         }
         match (target.process, mail) {
@@ -431,12 +445,17 @@ impl<C: Crew> World<C> {
 
     /// The process takes something.
     fn handle(&mut self, host: HostId, mail: Mail) {
+        if let Mail::Event(event) = &mail
+            && self.follower_answers(host, event)
+        {
+            return;
+        }
         let now = self.now;
         let target = self.host_mut(host);
         match mail {
             Mail::Event(event) => self.step_role(host, event),
             Mail::Synced(records) => {
-                let replicated = target.machine.replicated.then_some(now);
+                let replicated = target.machine.replica.is_some().then_some(now);
                 let records = target.platter.sync(records, replicated);
                 self.step_role(host, Event::Synced { records });
             }
@@ -455,6 +474,7 @@ impl<C: Crew> World<C> {
         self.events += 1;
         self.trace.event(self.now, host, &event);
         let now = self.host(host).clock.read(self.now);
+        self.follow(host, now, &event);
         let mut out = std::mem::take(&mut self.outbox);
         if let Err(event) = self.role_step(host, now, event, &mut out) {
             self.role_panicked(host, event);
@@ -524,8 +544,14 @@ impl<C: Crew> World<C> {
         let draw = self.fsync.draw(u64::from(host.0), self.instant());
         let now = self.now;
         let target = self.host_mut(host);
-        let at = now + target.machine.fsync.pick(draw) + target.strain.fsync_takes_more();
+        let mut at = now + target.machine.fsync.pick(draw) + target.strain.fsync_takes_more();
         let (boots, records) = (target.boots, target.platter.appended());
+        match &target.machine.replica {
+            // Its replica is another's now: nobody confirms, and it waits for ever.
+            Some(replica) if replica.is_synchronous() && target.superseded => return,
+            Some(replica) => at += replica.confirms_after(draw),
+            None => {}
+        }
         if target.strain.is_full() {
             target.strain.wait_for_room(records);
             return;
@@ -567,7 +593,7 @@ impl<C: Crew> World<C> {
                 self.push(self.now + time, Due::Mail { host: from, boots, mail });
             }
         } else {
-            let boots = target.boots;
+            let boots = target.boots_for(from);
             self.deliver(to, boots, Mail::Event(Event::Received { from, wire }));
         }
     }

@@ -46,6 +46,8 @@ pub enum Effect {
     Reorder(Ppm, Duration),
     /// A connection on which nothing arrived for this long is forgotten on the way.
     Forget(Duration),
+    /// Messages of this share are gone for good: nobody repeats them.
+    Swallow(Ppm),
 }
 
 #[derive(Clone, Debug)]
@@ -78,6 +80,7 @@ pub struct Net {
     loss: Stream,
     duplicate: Stream,
     reorder: Stream,
+    swallow: Stream,
 }
 
 /// One end of a link.
@@ -112,6 +115,7 @@ impl Net {
             loss: seed.stream("net.loss"),
             duplicate: seed.stream("net.duplicate"),
             reorder: seed.stream("net.reorder"),
+            swallow: seed.stream("net.swallow"),
         }
     }
 
@@ -170,6 +174,11 @@ impl Net {
                     Effect::Slow(by) => time += by.as_nanos() as u64,
                     Effect::Loss(ppm) => loss = (loss + u64::from(ppm)).min(MILLION),
                     Effect::Duplicate(_) | Effect::Forget(_) => {}
+                    Effect::Swallow(ppm) => {
+                        if self.swallow.draw(link, instant) % MILLION < u64::from(ppm) {
+                            return None;
+                        }
+                    }
                     Effect::Reorder(ppm, by) => {
                         let draw = self.reorder.draw(link, instant);
                         if draw % MILLION < u64::from(ppm) {

@@ -2,6 +2,7 @@
 
 use super::latency::Latency;
 use super::net::{Effect, Matrix, Net, Profile, hosts};
+use super::replica::Replica;
 use super::{Crew, Machine, World};
 use crate::history::{Fact, Life};
 use crate::seed::Seed;
@@ -13,6 +14,8 @@ use courier::time::Now;
 use courier::wire::Wire;
 use std::sync::Arc;
 use std::time::Duration;
+
+mod replica;
 
 const A: HostId = HostId(0);
 const B: HostId = HostId(1);
@@ -36,6 +39,8 @@ impl Role for Recorder {
             Event::Commanded(Command::GoOffline) => out.close(CONN),
             Event::Commanded(Command::Send(draft)) => match &*draft.body {
                 "ping" => out.send(B, Wire::Ping { nonce: 1 }),
+                "commit" => out.send(B, Wire::Ping { nonce: COMMIT }),
+                "read" => out.send(B, READ),
                 "write" => out.write(CONN, Frame::Heartbeat),
                 "timer" => out.set_timer(Timer::Probe, Duration::from_secs(10)),
                 "cancel" => out.cancel_timer(Timer::Probe),
@@ -44,10 +49,34 @@ impl Role for Recorder {
                 "panic" => panic!("asked to"),
                 other => unreachable!("{other}"),
             },
+            Event::Received { wire: Wire::Ping { nonce: COMMIT }, .. } => {
+                out.append(Record::Booted(Incarnation(1)));
+                out.sync();
+            }
+            Event::Synced { .. } if self.was_asked_to_commit() => {
+                out.send(A, Wire::Ping { nonce: COMMITTED })
+            }
+            Event::Received { wire: READ, .. } => {
+                out.send(A, Wire::Ping { nonce: self.seen.len() as u64 })
+            }
             _ => {}
         }
         self.times.push(now);
         self.seen.push(event);
+    }
+}
+
+/// What a store is asked by A, and answers.
+const COMMIT: u64 = 1_000;
+const COMMITTED: u64 = 1_001;
+const READ: Wire = Wire::ListUsers { gateway: A };
+
+impl Recorder {
+    fn was_asked_to_commit(&self) -> bool {
+        let asked = Wire::Ping { nonce: COMMIT };
+        self.seen
+            .iter()
+            .any(|event| matches!(event, Event::Received { wire, .. } if *wire == asked))
     }
 }
 
@@ -72,10 +101,15 @@ impl Crew for Recorders {
 
 /// Two hosts, 10 ms apart, with an fsync of 1 ms.
 fn two_hosts() -> World<Recorders> {
+    replicated(Replica::Asynchronous)
+}
+
+/// The same, with this replica behind each of them.
+fn replicated(replica: Replica) -> World<Recorders> {
     let latency = Latency::constant(Duration::from_millis(10));
     let profile = Profile { latency, loss: 0, duplicate: 0 };
     let fsync = Latency::constant(Duration::from_millis(1));
-    let machine = Machine { zone: 0, site: 0, fsync, replicated: true };
+    let machine = Machine { zone: 0, site: 0, fsync, replica: Some(replica) };
     let net = Net::new(Seed(1), 1, vec![profile]);
     let mut world = World::new(Seed(1), Recorders::default(), vec![machine.clone(), machine], net);
     world.start(A);
@@ -344,7 +378,7 @@ fn a_matrix_adds_the_distance_between_sites() {
     let profile = Profile { latency: latency.clone(), loss: 0, duplicate: 0 };
     let mut net = Net::new(Seed(1), 1, vec![profile]);
     net.set_matrix(Matrix { delays: vec![vec![0, 90_000_000], vec![90_000_000, 0]] });
-    let machine = |site| Machine { zone: 0, site, fsync: latency.clone(), replicated: false };
+    let machine = |site| Machine { zone: 0, site, fsync: latency.clone(), replica: None };
     let mut world = World::new(Seed(1), Recorders::default(), vec![machine(0), machine(1)], net);
     world.start(A);
     world.start(B);
