@@ -18,15 +18,32 @@ pub struct Disk {
     pub records: Vec<Record>,
     /// A half-written record followed the last whole one. It is gone; the boot says so.
     pub torn: bool,
-    /// How often a replica of it was promoted, each time perhaps without the last records of its
-    /// primary. Told by whoever promotes; PostgreSQL calls it the timeline.
+    /// How often another disk was put in its place: a replica that was promoted, perhaps without the
+    /// last records of its primary, or an empty one. Told by whoever does so; PostgreSQL calls it
+    /// the timeline.
     pub timeline: u32,
+}
+
+/// Boots of one timeline, at most: more than any process starts between two promotions.
+const BOOTS_BITS: u32 = 16;
+
+impl Disk {
+    /// The number of the boot that finds this: greater than that of every boot before it, also if
+    /// their records are gone. Whoever asks whether this is the process that it knew must hear
+    /// another number then.
+    pub fn boot_number(&self) -> Incarnation {
+        let earlier = self.records.iter().filter_map(|record| match record {
+            Record::Booted(boot) => Some(boot.0),
+            _ => None,
+        });
+        Incarnation(earlier.max().unwrap_or(0).max(self.timeline << BOOTS_BITS) + 1)
+    }
 }
 
 /// One durable record. Each role writes only its own kinds.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
 pub enum Record {
-    /// Gateway, database, presence: this process has booted; the number of boots so far is its
+    /// Gateway, database, presence, registry: this process has booted; the number of boots so far is its
     /// incarnation.
     Booted(Incarnation),
 

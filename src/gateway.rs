@@ -83,8 +83,8 @@ pub struct Gateway {
     batch: u32,
     /// The last device that was announced again.
     announced: Option<DeviceId>,
-    /// How many more are to be announced soon.
-    hurry: usize,
+    /// All are to be announced soon, from the first to the last.
+    hurry: bool,
     /// The latest boot of the registry that it spoke of.
     registry_boot: Option<Incarnation>,
     /// A check of the registry is due.
@@ -119,12 +119,8 @@ const SILENCE_CHECKS: u32 = 5;
 
 impl Gateway {
     pub fn boot(config: Config, disk: &Disk) -> Self {
-        let boots = disk.records.iter().filter_map(|record| match record {
-            Record::Booted(incarnation) => Some(incarnation.0),
-            _ => None,
-        });
         Self {
-            incarnation: Incarnation(boots.max().unwrap_or(0) + 1),
+            incarnation: disk.boot_number(),
             serving: false,
             connections: BTreeMap::new(),
             devices: BTreeMap::new(),
@@ -132,7 +128,7 @@ impl Gateway {
             publishing: 0,
             batch: 0,
             announced: None,
-            hurry: 0,
+            hurry: false,
             registry_boot: None,
             checking: false,
             checks_unanswered: 0,

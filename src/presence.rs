@@ -49,17 +49,13 @@ pub struct Presence {
 
 impl Presence {
     pub fn boot(config: Config, disk: &Disk) -> Self {
-        let boots = disk.records.iter().filter_map(|record| match record {
-            Record::Booted(incarnation) => Some(incarnation.0),
-            _ => None,
-        });
         Self {
             thresholds: Thresholds::of(config.design.presence, &config.timing),
             people: BTreeMap::new(),
             deadlines: BTreeSet::new(),
             sweep_at: None,
             watchers: watchers::Watchers::default(),
-            version: Version { boot: boots.max().unwrap_or(0) + 1, change: 0 },
+            version: Version { boot: disk.boot_number().0, change: 0 },
             booted_at: Instant(0),
             serving: false,
             torn: disk.torn,

@@ -74,14 +74,13 @@ impl Registry {
             counters: BTreeMap::new(),
             swept: BTreeMap::new(),
             takeovers: Takeovers::default(),
-            boot: Incarnation(1),
+            boot: disk.boot_number(),
             booted: false,
             flushing: false,
             appended: 0,
             swept_at: VecDeque::new(),
             torn: disk.torn,
         };
-        registry.boot = first_boot(disk.timeline);
         for record in &disk.records {
             match *record {
                 Record::Row(session) => {
@@ -97,23 +96,12 @@ impl Registry {
                 Record::Swept { gateway, incarnation } => {
                     registry.swept.insert(gateway, incarnation);
                 }
-                Record::Booted(boot) => {
-                    registry.boot = registry.boot.max(Incarnation(boot.0 + 1));
-                }
+                Record::Booted(_) => {} // Counted already.
                 ref other => unreachable!("not the registry's record: {other:?}"),
             }
         }
         registry
     }
-}
-
-/// Boots of one timeline, at most: more than any process starts between two promotions.
-const BOOTS_BITS: u32 = 16;
-
-/// The first boot after so many promotions or losses of the disk. Whoever asks whether this is the
-/// registry that it knew must hear another number although its records are gone.
-fn first_boot(timeline: u32) -> Incarnation {
-    Incarnation((timeline << BOOTS_BITS) + 1)
 }
 
 impl Role for Registry {

@@ -246,6 +246,11 @@ impl Cast {
         self.zones.get(name).map(Vec::as_slice)
     }
 
+    /// The zones' names, in order.
+    pub fn zones(&self) -> impl Iterator<Item = &str> {
+        self.zones.keys().map(String::as_str)
+    }
+
     pub fn is_zone(&self, name: &str) -> bool {
         self.zones.contains_key(name)
     }

@@ -44,6 +44,8 @@ pub enum Life {
     Stopped,
     /// The host lost its power.
     PowerCut,
+    /// Nothing is left on its disk.
+    Wiped,
     Paused,
     Resumed,
 }

@@ -21,43 +21,111 @@ use serde::Deserialize;
 use std::time::Duration;
 use strum::IntoEnumIterator;
 
-/// `[nemesis]` of a scenario.
+/// `[nemesis]` of a scenario. What it does not say, its profile does.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct NemesisSpec {
+    #[serde(default)]
+    pub profile: Profile,
     /// Mean time between two faults.
-    pub every: Span,
+    #[serde(default)]
+    pub every: Option<Span>,
     /// Shortest and longest time that a fault lasts.
-    #[serde(default = "default_lasts")]
-    pub lasts: [Span; 2],
+    #[serde(default)]
+    pub lasts: Option<[Span; 2]>,
     /// A host is left alone for this long after a fault has ended.
-    #[serde(default = "default_stable")]
-    pub stable: Span,
-    /// Kinds that may be drawn; all of them if not given.
+    #[serde(default)]
+    pub stable: Option<Span>,
+    /// Kinds that may be drawn.
     #[serde(default)]
     pub kinds: Vec<Kind>,
     /// The share of the kinds that one seed has on: each seed draws its own.
-    #[serde(default = "default_on")]
-    pub on: Share,
+    #[serde(default)]
+    pub on: Option<Share>,
+    /// How strong the strongest fault of a kind is: each seed draws its own for each kind, up to
+    /// this share of the worst that there is.
+    #[serde(default)]
+    pub strongest: Option<Share>,
 }
 
-fn default_lasts() -> [Span; 2] {
-    [Span::from_secs(2), Span::from_secs(40)]
+/// How bad the weather is, if a scenario does not say more.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Profile {
+    /// An ordinary month: now and then a process dies, a link is slow, a version goes out. Nothing
+    /// is cut off, nothing that was durable is lost, and a fault is mostly over before the next.
+    Calm,
+    /// A bad day: every kind of fault, several at once.
+    #[default]
+    Rough,
+    /// What never happens: faults of every kind on top of each other, whole zones among them, as
+    /// strong as they get. Only the atlas still holds.
+    Storm,
 }
 
-fn default_stable() -> Span {
-    Span::from_secs(10)
+impl Profile {
+    /// What each profile says for itself.
+    fn defaults(self) -> Weather {
+        let seconds = Span::from_secs;
+        match self {
+            Self::Calm => Weather {
+                every: seconds(20),
+                lasts: [seconds(1), seconds(15)],
+                stable: seconds(20),
+                on: Share(500_000),
+                strongest: Share(300_000),
+                kinds: Kind::iter().filter(|kind| kind.is_ordinary()).collect(),
+            },
+            Self::Rough => Weather {
+                every: seconds(6),
+                lasts: [seconds(1), seconds(50)],
+                stable: seconds(10),
+                on: Share(600_000),
+                strongest: Share::ALL,
+                kinds: Kind::iter().collect(),
+            },
+            Self::Storm => Weather {
+                every: seconds(2),
+                lasts: [seconds(1), seconds(90)],
+                // A fault may follow the last one on its host at once.
+                stable: seconds(0),
+                on: Share(800_000),
+                strongest: Share::ALL,
+                kinds: Kind::iter().collect(),
+            },
+        }
+    }
 }
 
-fn default_on() -> Share {
-    Share(600_000)
+/// A profile, and what the scenario says instead.
+struct Weather {
+    every: Span,
+    lasts: [Span; 2],
+    stable: Span,
+    on: Share,
+    strongest: Share,
+    kinds: Vec<Kind>,
 }
 
-/// What is drawn if nobody says. The kinds that came later are not: every seed would draw another
-/// story, and a kept seed would not repeat its failure. Profiles draw them.
-fn kinds_by_default() -> Vec<Kind> {
-    Kind::iter().filter(|kind| *kind <= Kind::Deploy).collect()
+impl NemesisSpec {
+    fn weather(&self) -> Weather {
+        let usual = self.profile.defaults();
+        Weather {
+            every: self.every.unwrap_or(usual.every),
+            lasts: self.lasts.unwrap_or(usual.lasts),
+            stable: self.stable.unwrap_or(usual.stable),
+            on: self.on.unwrap_or(usual.on),
+            strongest: self.strongest.unwrap_or(usual.strongest),
+            kinds: if self.kinds.is_empty() { usual.kinds } else { self.kinds.clone() },
+        }
+    }
 }
+
+/// Of a share.
+const PERCENT: u32 = 10_000;
+
+/// One fault in so many befalls a whole zone, if there are zones.
+const ZONE_ONE_IN: u32 = 8;
 
 /// Most faults that are drawn, on average: a plan is a file that somebody may want to read.
 const DRAWN_MAX: u64 = 100_000;
@@ -74,45 +142,50 @@ pub fn write(spec: &NemesisSpec, seed: Seed, plan: &mut Plan) -> Result<(), Impo
     let refuse = |key: &str, what: &str, help: &str| {
         Err(Impossible::new(place!["nemesis", key], what, help))
     };
-    if spec.every.nanos() == 0 {
+    let weather = spec.weather();
+    if weather.every.nanos() == 0 {
         return refuse("every", "faults without a pause between them", "write a time above 0");
     }
-    if plan.duration.nanos() / spec.every.nanos() > DRAWN_MAX {
+    if plan.duration.nanos() / weather.every.nanos() > DRAWN_MAX {
         return refuse("every", "draws too many faults for this duration", "write a longer time");
     }
-    if spec.lasts[0] > spec.lasts[1] {
+    if weather.lasts[0] > weather.lasts[1] {
         return refuse("lasts", "the shortest is longer than the longest", "swap them");
+    }
+    if weather.strongest.0 == 0 {
+        return refuse("strongest", "faults without any strength", "write a share above 0");
     }
     let cast = plan.cast();
     let mut rng = seed.generator("nemesis", 0);
-    let all: Vec<Kind> =
-        if spec.kinds.is_empty() { kinds_by_default() } else { spec.kinds.clone() };
-    let mut on: Vec<Kind> =
-        all.iter().copied().filter(|_| rng.random_range(0..1_000_000) < spec.on.0).collect();
+    let mut on = weather.kinds.clone();
+    on.retain(|_| rng.random_range(0..1_000_000) < weather.on.0);
     if on.is_empty() {
-        on.push(*all.choose(&mut rng).expect("there are kinds"));
+        on.push(*weather.kinds.choose(&mut rng).expect("there are kinds"));
     }
+    let most = (weather.strongest.0 / PERCENT).max(1);
+    let on: Vec<(Kind, u32)> =
+        on.into_iter().map(|kind| (kind, rng.random_range(1..=most))).collect();
     let mut busy: Vec<Busy> = Vec::new();
     let end = plan.duration.nanos() as i64;
     let mut at = 0.0;
     loop {
-        at += -libm::log(1.0 - rng.random::<f64>()) * spec.every.0.as_secs_f64();
+        at += -libm::log(1.0 - rng.random::<f64>()) * weather.every.0.as_secs_f64();
         let begins = (at * 1e9) as i64;
         if begins >= end {
             return Ok(());
         }
-        let kind = *on.choose(&mut rng).expect("some kind is on");
-        let mut lasts = rng.random_range(spec.lasts[0].nanos()..=spec.lasts[1].nanos());
+        let (kind, strongest) = *on.choose(&mut rng).expect("some kind is on");
+        let mut lasts = rng.random_range(weather.lasts[0].nanos()..=weather.lasts[1].nanos());
         if kind == Kind::Deploy {
             // It is over when everything heals.
             lasts = lasts.min((end - begins) as u64);
         }
         let ends = begins.saturating_add_unsigned(lasts);
-        let fault = draw_fault(kind, begins, lasts, &cast, &mut rng);
+        let fault = draw_fault(kind, begins, lasts, strongest, &cast, &mut rng);
         let touched = Busy {
             hosts: fault.hosts(&cast),
             from: begins,
-            until: ends.saturating_add_unsigned(spec.stable.nanos()),
+            until: ends.saturating_add_unsigned(weather.stable.nanos()),
             downs: matches!(kind, Kind::Crash | Kind::PowerCut | Kind::Pause | Kind::Failover)
                 || matches!(kind, Kind::Drain | Kind::Deploy)
                 || matches!(kind, Kind::Wipe | Kind::Suspend | Kind::DiskFull | Kind::SlowHost),
@@ -124,8 +197,15 @@ pub fn write(spec: &NemesisSpec, seed: Seed, plan: &mut Plan) -> Result<(), Impo
     }
 }
 
-/// A random fault of a kind. Draws the same count of numbers whatever it draws.
-fn draw_fault(kind: Kind, begins: i64, lasts: u64, cast: &Cast, rng: &mut impl Rng) -> Fault {
+/// A random fault of a kind, of a strength from 1 to `strongest` percent.
+fn draw_fault(
+    kind: Kind,
+    begins: i64,
+    lasts: u64,
+    strongest: u32,
+    cast: &Cast,
+    rng: &mut impl Rng,
+) -> Fault {
     let servers: Vec<HostId> = cast
         .hosts()
         .filter(|(_, part)| !matches!(part, Part::Client(_)))
@@ -138,9 +218,13 @@ fn draw_fault(kind: Kind, begins: i64, lasts: u64, cast: &Cast, rng: &mut impl R
     };
     // One fault in four befalls somebody's phone.
     let phone = rng.random_range(0..4) == 0;
-    let one = among(if phone { &clients } else { &servers }, rng);
+    let mut one = among(if phone { &clients } else { &servers }, rng);
     let other = among(&servers, rng);
-    let strength = rng.random_range(1..=100_u32);
+    let zones: Vec<&str> = cast.zones().collect();
+    if !zones.is_empty() && rng.random_range(0..ZONE_ONE_IN) == 0 {
+        one = zones.choose(rng).expect("there are some").to_string();
+    }
+    let strength = rng.random_range(1..=strongest);
     let mut fault = Fault::new(kind, At(begins));
     fault.lasts = (!kind.is_instant()).then_some(Span(Duration::from_nanos(lasts)));
     let millis = |count: u32| Some(At(i64::from(count) * 1_000_000));

@@ -374,6 +374,14 @@ impl Kind {
         self.into()
     }
 
+    /// Whether a fleet sees it in an ordinary month, and loses neither reach nor what is durable.
+    pub fn is_ordinary(self) -> bool {
+        use Kind::*;
+        matches!(self, Crash | Pause | Slow | Loss | Duplicate | Reorder | ClockDrift)
+            || matches!(self, Drain | Deploy | Fin | Reset | SlowReader | SlowHost | Suspend)
+            || matches!(self, DiskSlow)
+    }
+
     /// Whether it is over as soon as it has happened.
     pub fn is_instant(self) -> bool {
         matches!(self, Kind::Fin | Kind::Reset | Kind::HalfOpen)

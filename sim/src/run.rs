@@ -326,6 +326,9 @@ impl<C: Crew> Runner<C> {
                 self.note_fault(number, Phase::Begins, plan.fault[number].hosts(&self.cast));
                 let undo = nemesis::begin(&plan.fault[number], &self.cast, &mut self.world);
                 self.active.insert(number, undo);
+                if plan.fault[number].kind.is_instant() {
+                    self.end_fault(number);
+                }
             }
             Item::FaultEnds(number) => self.end_fault(number),
             Item::DeployDrains(number, nth) => {

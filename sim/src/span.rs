@@ -27,6 +27,10 @@ impl Span {
     }
 }
 
+impl Share {
+    pub const ALL: Self = Self(1_000_000);
+}
+
 impl At {
     pub fn from_nanos(nanos: i64) -> Self {
         Self(nanos)

@@ -173,6 +173,7 @@ impl Teller<'_> {
             (Life::Crashed, Part::Gateway) => "dies; its kernel resets every connection",
             (Life::Crashed, _) => "dies",
             (Life::PowerCut, _) => "loses power; nobody is told",
+            (Life::Wiped, _) => "has lost its disk",
             (Life::Paused, _) => "stops running; its kernel goes on",
             (Life::Resumed, _) => "runs again",
         };

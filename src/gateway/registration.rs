@@ -6,7 +6,7 @@
 
 use super::Gateway;
 use crate::design::Registration;
-use crate::id::{BatchId, Incarnation, Session};
+use crate::id::{BatchId, ConnId, DeviceId, Incarnation, Session};
 use crate::limits;
 use crate::node::{Outbox, Timer};
 use crate::wire::{SessionEvent, Wire};
@@ -73,16 +73,19 @@ impl Gateway {
 
     /// Announces the next few live sessions again: what the registry lost comes back, at a rate.
     pub(super) fn announce(&mut self, out: &mut Outbox) {
-        let period =
-            if self.hurry > 0 { limits::REANNOUNCE_PERIOD } else { limits::ANNOUNCE_PERIOD };
+        let period = if self.hurry { limits::REANNOUNCE_PERIOD } else { limits::ANNOUNCE_PERIOD };
         let looks = (period.as_secs() / limits::REPORT_EVERY.as_secs()) as usize;
         let count = self.devices.len().div_ceil(looks).min(limits::PUBLISH_EVENTS_MAX);
         let after = self.announced.map_or(Bound::Unbounded, Bound::Excluded);
+        let pairs = |(device, conn): (&DeviceId, &ConnId)| (*device, *conn);
         let rest = self.devices.range((after, Bound::Unbounded));
+        let mut next: Vec<_> = rest.take(count).map(pairs).collect();
+        if next.len() < count || next.last().map(|(last, _)| last) == self.last_device() {
+            // Everybody has had their turn: whoever came meanwhile has been told of anyway.
+            self.hurry = false;
+        }
         // At the end, go on with the first.
-        let next: Vec<_> =
-            rest.chain(&self.devices).take(count).map(|(device, conn)| (*device, *conn)).collect();
-        self.hurry = self.hurry.saturating_sub(count.max(1));
+        next.extend(self.devices.iter().take(count - next.len()).map(pairs));
         for (device, conn) in next {
             self.announced = Some(device);
             if let Some(session) = self.connections[&conn].session {
@@ -94,10 +97,15 @@ impl Gateway {
         out.set_timer(Timer::Announce, period / looks);
     }
 
-    /// Goes once through all live sessions, faster than usual.
+    fn last_device(&self) -> Option<&DeviceId> {
+        self.devices.last_key_value().map(|(device, _)| device)
+    }
+
+    /// Goes once through all live sessions, from the first to the last, faster than usual.
     fn announce_all(&mut self, out: &mut Outbox) {
-        self.hurry = self.devices.len();
-        if self.hurry > 0 {
+        if !self.devices.is_empty() {
+            self.hurry = true;
+            self.announced = None;
             self.announce(out);
         }
     }

@@ -410,6 +410,31 @@ fn when_the_registry_has_restarted_all_sessions_are_announced_within_half_a_minu
     assert_eq!(announced.len(), users.len(), "{announced:?}");
 }
 
+/// Found by the swarm (swarm-storm, seed 175): the round counted its sessions when it began, and
+/// those who came meanwhile took the turns of the last.
+#[test]
+fn who_connects_while_all_are_announced_again_takes_nobodys_turn() {
+    let users: Vec<u32> = (1..=9).map(|nth| nth * 10).collect();
+    let mut t = with(&users);
+    t.receives(REGISTRY, registry_is_in(1));
+    let begun = t.done.len();
+    t.unseen(|t| {
+        t.receives(REGISTRY, registry_is_in(2));
+        for user in &users {
+            t.opened(conn(user + 5, 1)).arrives(conn(user + 5, 1), hello(user + 5, 1));
+            answer_publishes(t);
+        }
+        for _ in 0..REANNOUNCE_PERIOD.as_secs() {
+            t.pass(Duration::from_secs(1));
+            answer_publishes(t);
+        }
+    });
+    let announced = announced(&t.done[begun..]);
+    for user in users {
+        assert!(announced.contains(&session(user, 1, 1)), "user {user} among {announced:?}");
+    }
+}
+
 #[test]
 fn who_was_cut_off_from_the_registry_announces_its_sessions_again() {
     let mut t = with(&[2]).without(&["Silence", "Announce", "Republish"]);

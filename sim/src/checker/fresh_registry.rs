@@ -9,7 +9,8 @@
 //! The registry syncs its disk once a second, so a crash may lose the last writes and removals,
 //! and nobody notes which. After one, every state that a device had within the lossy tail is held
 //! for possible, and what any of them would allow is legal. The tail is longer if the registry
-//! was paused or under a fault (a slow disk): that time does not count.
+//! was paused or under a fault (a slow disk): that time does not count. A registry that lost its
+//! whole disk is one that never knew anybody.
 
 use super::findings::{Findings, Words, nanos};
 use super::weather::{Spans, Weather};
@@ -47,6 +48,7 @@ pub(super) fn check(history: &History, anomalies: &mut Vec<Anomaly>) {
             {
                 replay.crashed(entry.at)
             }
+            Fact::Host { host, life: Life::Wiped } if *host == registry => replay.wiped(),
             _ => {}
         }
     }
@@ -253,6 +255,14 @@ impl Replay<'_> {
                 }
             }
         }
+    }
+
+    /// It never heard of anybody. What it is told late can be of a session that is over; how long
+    /// such a row may lead there is the stale bound's business.
+    fn wiped(&mut self) {
+        self.journal.clear();
+        self.rows.clear();
+        self.swept.clear();
     }
 
     fn describe(&self, known: &Known) -> String {

@@ -52,6 +52,7 @@ impl Standing {
             Life::Crashed | Life::Stopped | Life::PowerCut => {
                 *self = Self { down: true, lost_at: at, ..Self::default() }
             }
+            Life::Wiped => {} // It was down already.
             Life::Paused => self.paused = true,
             Life::Resumed => {
                 self.paused = false;

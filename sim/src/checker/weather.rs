@@ -201,6 +201,7 @@ impl Reading {
                 self.paused_since.entry(host).or_insert(at);
             }
             Life::Resumed => self.resumed(at, host),
+            Life::Wiped => {} // It is down already.
         }
     }
 

@@ -228,6 +228,7 @@ impl<C: Crew> World<C> {
     pub fn wipe(&mut self, host: HostId) {
         self.power_cut(host);
         self.host_mut(host).platter.wipe();
+        self.life(host, Life::Wiped);
     }
 
     /// Every fsync of this host that begins from now on takes so many nanoseconds longer.
