@@ -17,7 +17,7 @@ mod reading;
 use crate::design::{Acknowledge, Design, Queue};
 use crate::directory::Directory;
 use crate::disk::{Disk, Record};
-use crate::id::{ConversationId, DeviceId, HostId, Incarnation, Term};
+use crate::id::{ConversationId, DeviceId, HostId, Incarnation, MessageId, Stamp, Term};
 use crate::node::{Event, Outbox, Role, Timer};
 use crate::note::{LeaseEnd, Note};
 use crate::time::{Instant, Now, Wall};
@@ -45,7 +45,7 @@ type Key = (DeviceId, ConversationId);
 enum Durable {
     Appended {
         message: Message,
-        stamp: crate::id::Stamp,
+        stamp: Stamp,
         at: Wall,
         askers: Vec<Asker>,
     },
@@ -97,6 +97,8 @@ pub struct Database {
     syncing: bool,
     awaiting: VecDeque<(u64, Durable)>,
     torn: bool,
+    /// Messages of the boot before: the last of them may be durable, and nobody was told.
+    restored: Vec<(MessageId, ConversationId, Stamp)>,
 }
 
 impl Database {
@@ -121,6 +123,7 @@ impl Database {
             syncing: false,
             awaiting: VecDeque::new(),
             torn: disk.torn,
+            restored: Vec::new(),
         };
         for record in &disk.records {
             database.recover(record);
@@ -134,13 +137,17 @@ impl Database {
 
     fn recover(&mut self, record: &Record) {
         match record {
-            Record::Booted(incarnation) => self.boot = Incarnation(incarnation.0 + 1),
+            Record::Booted(incarnation) => {
+                self.boot = Incarnation(incarnation.0 + 1);
+                self.restored.clear();
+            }
             Record::Epoch(epoch) => {
                 self.timeline = epoch - 1;
                 self.begin_epoch();
             }
             Record::Appended { message, stamp, at } => {
                 self.dedupe.recover(message.id, message.conversation, *stamp);
+                self.restored.push((message.id, message.conversation, *stamp));
                 self.commit(message.clone(), *stamp, *at);
                 for device in self.rows_made_by_append(message) {
                     let key = (device, message.conversation);
@@ -263,6 +270,9 @@ impl Database {
     fn begin(&mut self, now: Now, out: &mut Outbox) {
         if self.torn {
             out.note(Note::TornRecord);
+        }
+        for (id, conversation, stamp) in std::mem::take(&mut self.restored) {
+            out.note(Note::MessageRestored { id, conversation, stamp });
         }
         self.booted_at = now;
         // Terms begin with the boot number: it must be durable before the first lease.

@@ -40,6 +40,22 @@ impl Directory {
         }
     }
 
+    /// Whether a user is a member. Members are in id order, and may be a million.
+    pub fn is_member(&self, conversation: ConversationId, user: UserId) -> bool {
+        match conversation.pair() {
+            Some(pair) => pair.contains(&user),
+            None => {
+                let members = self.groups.get(&conversation);
+                members.is_some_and(|members| members.binary_search(&user).is_ok())
+            }
+        }
+    }
+
+    /// Whether a conversation has more than so many members.
+    pub fn is_larger_than(&self, conversation: ConversationId, most: usize) -> bool {
+        self.groups.get(&conversation).is_some_and(|members| members.len() > most)
+    }
+
     /// Every device of a user.
     pub fn devices(&self, user: UserId) -> impl Iterator<Item = DeviceId> + use<> {
         let count = self.devices.get(&user).copied().unwrap_or(1);

@@ -229,6 +229,13 @@ pub enum Note {
         conversation: ConversationId,
         stamp: Stamp,
     },
+    /// A database that has booted found this message on its disk, written in the boot before. It is
+    /// durable, whether or not there was time to say so.
+    MessageRestored {
+        id: MessageId,
+        conversation: ConversationId,
+        stamp: Stamp,
+    },
     /// A resend was recognised and got the original answer.
     Deduplicated {
         id: MessageId,

@@ -2,7 +2,7 @@
 
 use crate::checker::{self, Invariant};
 use crate::designs::{self, catalogue::GUARANTEE};
-use crate::history::{Fact, History};
+use crate::history::{Fact, History, Life};
 use crate::plan::{Expect, NOWHERE, Plan};
 use crate::run::Outcome;
 use crate::story;
@@ -474,16 +474,21 @@ fn unbroken(plan: &Plan, outcome: &Outcome, anomalies: &[AnomalyReport]) -> Vec<
     .collect()
 }
 
-/// The registry's row of a device at a time, as its notes say.
+/// The registry's row of a device at a time, as its notes say. A registry that boots knows what it
+/// found on its disk, and says so.
 fn row_at(history: &History, device: DeviceId, until: u64) -> Option<Session> {
+    let registry = history.cast.directory.registry;
     let mut row = None;
-    for (at, _, note) in history.notes() {
-        if at > until {
-            break;
-        }
-        match note {
-            Note::RowWritten { session } if session.device == device => row = Some(*session),
-            Note::RowRemoved { session, .. } if row == Some(*session) => row = None,
+    for entry in history.entries.iter().take_while(|entry| entry.at <= until) {
+        match entry.fact {
+            Fact::Host { host, life: Life::Started } if host == registry => row = None,
+            Fact::Noted {
+                note: Note::RowWritten { session } | Note::RowRestored { session },
+                ..
+            } if session.device == device => row = Some(session),
+            Fact::Noted { note: Note::RowRemoved { session, .. }, .. } if row == Some(session) => {
+                row = None
+            }
             _ => {}
         }
     }

@@ -70,6 +70,9 @@ fn default_quiesce() -> Span {
     Span::from_secs(180)
 }
 
+/// More users than this make a scenario huge: ten times as many take minutes and gigabytes.
+const HUGE_USERS: u32 = 100_000;
+
 /// One scripted operation.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
@@ -238,6 +241,11 @@ impl Scenario {
     pub fn needs_input(&self) -> bool {
         self.failures.is_some()
             || self.workload.as_ref().is_some_and(|workload| workload.kind == WorkloadKind::Trace)
+    }
+
+    /// Whether one run of it takes minutes and gigabytes. What runs all scenarios leaves it out.
+    pub fn is_huge(&self) -> bool {
+        self.fleet.users > HUGE_USERS
     }
 
     /// Draws everything that is random and writes it down.

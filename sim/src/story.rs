@@ -130,7 +130,12 @@ impl Teller<'_> {
     fn fact(&mut self, fact: &Fact) -> Told {
         match fact {
             Fact::Noted { host, note } => self.note(*host, note),
-            Fact::Host { host, life } => self.life(*host, *life),
+            Fact::Host { host, life } => {
+                if *life == Life::Started && self.cast.part(*host) == Part::Registry {
+                    self.rows.clear(); // It says what it has found on its disk.
+                }
+                self.life(*host, *life)
+            }
             Fact::Fault { phase: Phase::Begins, kind, hosts, .. } => {
                 if tells_itself(kind) {
                     Vec::new()
@@ -190,6 +195,9 @@ impl Teller<'_> {
     }
 
     fn note(&mut self, host: HostId, note: &Note) -> Told {
+        if let Note::RowRestored { session } = *note {
+            self.rows.insert(session.device, session);
+        }
         let me = self.cast.name(host).to_owned();
         match self.cast.device_at(host) {
             Some(device) if self.is_named(device) => self.device_note(device, me, note),

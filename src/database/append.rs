@@ -37,7 +37,7 @@ impl Database {
             }
             return;
         }
-        if !self.config.directory.members(conversation).contains(&message.sender()) {
+        if !self.config.directory.is_member(conversation, message.sender()) {
             let outcome = SendOutcome::Rejected(Rejection::NotAMember);
             out.send(from, Wire::Appended { id, outcome, claims: Vec::new() });
             return;

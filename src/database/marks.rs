@@ -127,10 +127,10 @@ impl Marks {
 
 /// Who else is told of a member's marks: everybody, unless there are too many.
 fn others(directory: &Directory, conversation: ConversationId, user: UserId) -> Vec<UserId> {
-    let mut members = directory.members(conversation);
-    if members.len() > limits::RECEIPT_MEMBERS_MAX {
+    if directory.is_larger_than(conversation, limits::RECEIPT_MEMBERS_MAX) {
         return Vec::new();
     }
+    let mut members = directory.members(conversation);
     members.retain(|member| *member != user);
     members
 }
@@ -160,7 +160,7 @@ impl Database {
         let Stamp { epoch, seq: head } = self.head(conversation);
         // What it read of a history that is gone does not count.
         let seq = self.in_this_epoch(conversation, upto, 1).saturating_sub(1).min(head);
-        if seq == 0 || !self.config.directory.members(conversation).contains(&user) {
+        if seq == 0 || !self.config.directory.is_member(conversation, user) {
             return; // A device of another history.
         }
         let read = Some(Stamp { epoch, seq });

@@ -58,7 +58,7 @@ impl Database {
         let device = session.device;
         let mut wanted: BTreeMap<ConversationId, (u64, Option<u64>)> = BTreeMap::new();
         for (conversation, held) in next {
-            if !self.config.directory.members(*conversation).contains(&device.user) {
+            if !self.config.directory.is_member(*conversation, device.user) {
                 continue;
             }
             let from = self.in_this_epoch(*conversation, *held, 0);
@@ -93,7 +93,7 @@ impl Database {
         next: Stamp,
         out: &mut Outbox,
     ) {
-        if !self.config.directory.members(conversation).contains(&session.device.user) {
+        if !self.config.directory.is_member(conversation, session.device.user) {
             return;
         }
         let renumbered = self.void_from(conversation, next.epoch);

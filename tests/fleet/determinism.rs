@@ -30,7 +30,7 @@ fn every_scenario_runs_the_same_twice() {
                 short.op.clear();
                 Arc::new(short)
             }
-            name @ ("a-large-group" | "one-huge-group") => {
+            name @ ("a-large-group" | "one-huge-group" | "a-million-followers") => {
                 plan(name, 3, &["fleet.users=20", "workload.group-size=16"])
             }
             name => plan(name, 3, &["fleet.users=20"]),

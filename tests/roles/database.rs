@@ -5,10 +5,12 @@ use crate::cast::*;
 use crate::script::{Script, golden};
 use courier::database::{Config, Database};
 use courier::design::Design;
-use courier::disk::Disk;
+use courier::disk::{Disk, Record};
+use courier::id::Incarnation;
 use courier::limits::{BATCH_ENTRIES_MAX, BEHIND_AFTER, JOB_LIMIT, LEASE, RENEW_EVERY};
 use courier::node::Action;
 use courier::note::Note;
+use courier::time::Wall;
 use courier::wire::Wire;
 use std::time::Duration;
 
@@ -191,6 +193,20 @@ fn a_crash_keeps_what_was_answered_and_nothing_else() {
     t.reboot(boot).synced();
     t.receives(app(2), append(1));
     t.receives(app(2), append(3)).synced();
+    golden!(t);
+}
+
+/// A disk's cache may have written what nobody had asked it to: the crash came before the answer.
+#[test]
+fn what_is_durable_and_was_never_answered_is_found_and_said() {
+    let message = message(1, 1, pair(1, 2));
+    let appended = Record::Appended { message, stamp: stamp(1), at: Wall(0) };
+    let records = vec![Record::Booted(Incarnation(1)), appended];
+    let mut t = Script::new(DATABASE, boot(&Disk { records, ..Disk::default() }));
+    t.boots().synced();
+    t.receives(app(2), append(1)).beat("its author asks again");
+    t.receives(app(2), append(2)).synced();
+    t.beat("of what was there in the boot before the last, nothing is said").reboot(boot).synced();
     golden!(t);
 }
 

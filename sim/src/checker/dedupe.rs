@@ -19,7 +19,8 @@ pub(super) fn check(history: &History, anomalies: &mut Vec<Anomaly>) {
     let mut accepted: BTreeMap<MessageId, ConversationId> = BTreeMap::new();
     for (at, _, note) in history.notes() {
         match *note {
-            Note::Persisted { id, conversation, stamp } => {
+            Note::Persisted { id, conversation, stamp }
+            | Note::MessageRestored { id, conversation, stamp } => {
                 let earlier = persisted.insert(id, (at, stamp));
                 if let Some((first, place)) =
                     earlier.filter(|(_, place)| *place != stamp && place.epoch == stamp.epoch)

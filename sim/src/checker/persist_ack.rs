@@ -1,10 +1,10 @@
 //! I10, persist-ack: nothing is acknowledged before it is durable.
 //!
 //! The sender's acknowledgement is `Accepted`; it must come after the database noted the same
-//! message as `Persisted`, at the same place. What others see is an acknowledgement too: a device
-//! that did not write the message must not show it before it is durable, or a crash of the
-//! database would take back what people have read. After means later in the history, whatever the
-//! clocks say. The author's own device may show what it wrote.
+//! message as `Persisted`, or found it on its disk when it booted, at the same place. What others
+//! see is an acknowledgement too: a device that did not write the message must not show it before
+//! it is durable, or a crash of the database would take back what people have read. After means
+//! later in the history, whatever the clocks say. The author's own device may show what it wrote.
 
 use super::findings::{Findings, Words};
 use super::{Anomaly, Invariant};
@@ -20,7 +20,7 @@ pub(super) fn check(history: &History, anomalies: &mut Vec<Anomaly>) {
     let mut durable: BTreeMap<MessageId, Vec<Stamp>> = BTreeMap::new();
     for (at, host, note) in history.notes() {
         match *note {
-            Note::Persisted { id, stamp, .. } => {
+            Note::Persisted { id, stamp, .. } | Note::MessageRestored { id, stamp, .. } => {
                 durable.entry(id).or_default().push(stamp);
             }
             Note::Accepted { id, conversation, stamp }

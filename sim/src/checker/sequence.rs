@@ -32,7 +32,8 @@ pub(super) fn check(history: &History, anomalies: &mut Vec<Anomaly>) {
             | Note::Shown { id, conversation, stamp } => {
                 sequence.named(at, id, (conversation, stamp));
             }
-            Note::Persisted { id, conversation, stamp } => {
+            Note::Persisted { id, conversation, stamp }
+            | Note::MessageRestored { id, conversation, stamp } => {
                 sequence.persisted(at, id, (conversation, stamp));
             }
             _ => {}

@@ -139,6 +139,11 @@ impl Story {
         self.note("db", Note::Persisted { id, conversation, stamp })
     }
 
+    fn restored(self, author: &str, n: u32, to: &str, seq: u64) -> Self {
+        let (id, conversation) = (self.id(author, n), self.conversation(author, to));
+        self.note("db", Note::MessageRestored { id, conversation, stamp: Stamp { epoch: 1, seq } })
+    }
+
     fn accepted(self, author: &str, n: u32, to: &str, seq: u64) -> Self {
         self.accepted_in(author, n, to, Stamp { epoch: 1, seq })
     }
@@ -971,6 +976,15 @@ mod durability {
         story().shown("bob", "alice", 1, "bob", 1).breaks(PersistAck);
         // What its author shows, it wrote.
         story().shown("alice", "alice", 1, "bob", 1).persisted("alice", 1, "bob", 1).holds();
+    }
+
+    #[test]
+    fn durable_before_the_crash_and_said_after_it() {
+        let found = || story().invoked("alice", 1, "bob").restored("alice", 1, "bob", 1);
+        found().shown("bob", "alice", 1, "bob", 1).accepted("alice", 1, "bob", 1).holds();
+        found().accepted("alice", 1, "bob", 2).breaks_all(&[Sequence, PersistAck]);
+        let twice = found().at(1.0).persisted("alice", 1, "bob", 2);
+        twice.breaks_all(&[Sequence, Dedupe]);
     }
 
     #[test]

@@ -249,12 +249,14 @@ fn rows(choices: &[String]) -> Result<Vec<Plan>, Problem> {
     Ok(rows)
 }
 
-/// The chosen scenarios, or all that need no input; each with the values that are set.
+/// The chosen scenarios, or all that need no input and not a machine of their own; each with the
+/// values that are set.
 fn scenarios(arguments: &MatrixArguments) -> Result<Vec<Found>, Problem> {
     let mut scenarios = Vec::new();
     if arguments.scenarios.is_empty() {
         for found in built_in() {
-            if !found.parse()?.needs_input() {
+            let scenario = found.parse()?;
+            if !scenario.needs_input() && !scenario.is_huge() {
                 scenarios.push(found);
             }
         }

@@ -140,6 +140,12 @@ fn a_resend_is_stored_once() {
 }
 
 #[test]
+fn a_resend_is_taken_for_an_original_that_was_found_after_a_crash() {
+    let story = story().invoked("alice", 1, "bob").restored("alice", 1, "bob", 1);
+    story.deduplicated("alice", 1, 1).accepted("alice", 1, "bob", 1).holds();
+}
+
+#[test]
 fn a_resend_is_not_taken_for_an_original_that_is_not_there() {
     let story = story().invoked("alice", 1, "bob").deduplicated("alice", 1, 1);
     story.accepted("alice", 1, "bob", 1).breaks_all(&[PersistAck, Dedupe]);
