@@ -285,7 +285,7 @@ const FAULTS: &[(&str, &str, &[&str])] = &[
     ),
     (
         "two primaries that nobody talks to",
-        "»kind = \"split-brain\"\nat = \"1s\"\nby = \"1s\"\ntarget = \"db\"",
+        "kind = »\"split-brain\"\nat = \"1s\"\nby = \"1s\"\ntarget = \"db\"",
         &["a split-brain needs `from`", "add a host's name"],
     ),
     (
@@ -306,7 +306,7 @@ const FAULTS: &[(&str, &str, &[&str])] = &[
     ),
     (
         "a configuration that says nothing",
-        "»kind = \"configure\"\nat = \"1s\"\ntarget = \"app-1\"",
+        "kind = »\"configure\"\nat = \"1s\"\ntarget = \"app-1\"",
         &["a configure needs `set`", "keys of [timing]"],
     ),
     (

@@ -12,7 +12,8 @@
 //! the run ends first, nothing is known.
 //!
 //! A crash of the registry may lose the rows of its last moments without a word; from then on
-//! nothing is held against those.
+//! nothing is held against those. One that has lost its disk, or whose replica took its place, has
+//! the rows that it restores, from then on.
 
 use super::findings::{Findings, Words, nanos, seconds};
 use super::fresh_registry::LOSSY_TAIL;
@@ -93,6 +94,9 @@ impl Records {
                     Some(device) => records.device_noted(entry.at, device, note),
                     None => records.server_noted(entry.at, *host, note),
                 },
+                Fact::Host { host, life: Life::Wiped | Life::Promoted } if *host == registry => {
+                    records.rows_lost(entry.at, 0);
+                }
                 Fact::Host { host, life } => {
                     let died = matches!(life, Life::Crashed | Life::Stopped | Life::PowerCut);
                     if let Some(device) = history.cast.device_at(*host) {
@@ -126,7 +130,7 @@ impl Records {
 
     fn server_noted(&mut self, at: u64, host: HostId, note: &Note) {
         match *note {
-            Note::RowWritten { session } => {
+            Note::RowWritten { session } | Note::RowRestored { session } => {
                 let held = self.current.get(&session.device).map(|row| self.rows[*row].session);
                 if held != Some(session) {
                     self.row_gone(at, session.device);

@@ -727,6 +727,21 @@ mod registry {
         let story = story.at(5.5).life("registry", Life::Paused).at(14.0);
         restarted(story).row("bob", 4, "server-1", 1).holds();
     }
+
+    #[test]
+    fn a_registry_that_lost_its_disk_knows_nobody_but_whom_it_restores() {
+        for life in [Life::Wiped, Life::Promoted] {
+            let known = || story().row("bob", 5, "server-2", 1).at(10.0);
+            let lost = || known().life("registry", Life::PowerCut).life("registry", life);
+            let back = || lost().at(11.0).started("registry");
+            back().row("bob", 4, "server-1", 1).holds();
+            let restored = |story: Story| {
+                let session = story.session("bob", 5, "server-2", 1);
+                story.note("registry", Note::RowRestored { session })
+            };
+            restored(back()).row("bob", 4, "server-1", 1).breaks(FreshRegistry);
+        }
+    }
 }
 
 mod owner {
@@ -854,6 +869,18 @@ mod stale {
     fn dead() -> Story {
         let story = story().serving("server-1", 1).row("bob", 1, "server-1", 1);
         story.at(20.0).crashed("server-1")
+    }
+
+    #[test]
+    fn a_row_is_gone_with_the_registrys_disk_unless_it_is_restored() {
+        let lost = || dead().at(40.0).life("registry", Life::PowerCut);
+        let back = || lost().life("registry", Life::Wiped).at(41.0).started("registry");
+        back().at(200.0).holds();
+        let restored = |story: Story| {
+            let session = story.session("bob", 1, "server-1", 1);
+            story.note("registry", Note::RowRestored { session })
+        };
+        restored(back()).at(200.0).breaks(StaleBound);
     }
 
     #[test]
