@@ -33,6 +33,8 @@ fn every_scenario_runs_the_same_twice() {
             name @ ("a-large-group" | "one-huge-group" | "a-million-followers") => {
                 plan(name, 3, &["fleet.users=20", "workload.group-size=16"])
             }
+            // It names its sixty people one by one.
+            name @ "the-last-of-a-round" => plan(name, 3, &[]),
             name => plan(name, 3, &["fleet.users=20"]),
         };
         // The begin of a busy day says as much about this as all of it.
