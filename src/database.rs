@@ -6,6 +6,7 @@
 //! page. It never talks to a device and never decides where one is.
 
 mod append;
+mod cron;
 mod dedupe;
 mod expiry;
 mod log;
@@ -92,6 +93,8 @@ pub struct Database {
     told_epoch: BTreeSet<DeviceId>,
     /// The next machine id to be leased.
     machine: u32,
+    /// Who has the scheduled job. Not on disk: its terms rise with the boots.
+    job: Option<cron::Lease>,
     /// Records appended in this boot.
     appended: u64,
     syncing: bool,
@@ -117,6 +120,7 @@ impl Database {
             marks: marks::Marks::default(),
             told_epoch: BTreeSet::new(),
             machine: 0,
+            job: None,
             appended: 0,
             syncing: false,
             awaiting: VecDeque::new(),
@@ -250,6 +254,7 @@ impl Role for Database {
                 Wire::MarksAfter { session, version } => self.follow(session, version, out),
                 Wire::Reserve { conversation } => self.reserve(from, conversation, out),
                 Wire::LeaseMachine { held } => self.lease_machine(from, held, out),
+                Wire::LeaseJob { ask, held } => self.lease_job(now, from, ask, held, out),
                 other => unreachable!("{from} sent the database {other:?}"),
             },
             // Whoever asked has died meanwhile: it asks again, or its lease runs out.

@@ -341,3 +341,11 @@ pub const RECEIPT_MEMBERS_MAX: usize = 32;
 /// Answers with marks that a device leaves without a word until the database stops telling it:
 /// its connection is most likely gone. A heartbeat of it begins anew.
 pub const MARKS_UNANSWERED_MAX: u32 = 3;
+
+/// Length of the lease on the scheduled job: three tries to renew it. When the cleaner that has it
+/// dies, another one takes the job over within this and `JOB_RENEW_EVERY`, well before a gateway's
+/// rows are a minute old.
+pub const JOB_LEASE: Duration = Duration::from_secs(15);
+
+/// A cleaner asks this often for the lease on the scheduled job, or for longer.
+pub const JOB_RENEW_EVERY: Duration = Duration::from_secs(5);

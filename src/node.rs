@@ -195,6 +195,8 @@ pub enum Timer {
     TellMarks,
     /// Cleaner: look at the suspects.
     Judge,
+    /// Cleaner: time to ask for the lease on the scheduled job, or for longer.
+    Campaign,
     /// Registry: make the rows written so far durable (appendfsync everysec); database: write the
     /// cached log.
     Flush,

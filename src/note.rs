@@ -369,6 +369,27 @@ pub enum Note {
         rows: u32,
     },
 
+    /// This cleaner has the scheduled job from now on, until it lets its lease run out.
+    LeaderElected {
+        leader: HostId,
+        term: Term,
+    },
+    /// The registry has carried out the scheduled job for this incarnation, and that is durable.
+    JobRan {
+        leader: HostId,
+        gateway: HostId,
+        incarnation: Incarnation,
+        term: Term,
+    },
+    /// A cleaner that was overtaken wanted the job carried out under its older term: refused.
+    StaleLeader {
+        leader: HostId,
+        gateway: HostId,
+        incarnation: Incarnation,
+        term: Term,
+        newest: Term,
+    },
+
     // Balancer.
     /// The health check changed its mind about a gateway.
     Health {

@@ -64,6 +64,7 @@ pub struct Numbers {
     pub workers: u32,
     pub monitors: u32,
     pub consumers: u32,
+    pub cleaners: u32,
 }
 
 /// A user of the run.
@@ -97,7 +98,12 @@ impl Cast {
         let event_log = add(Part::EventLog, "log".into());
         let database = add(Part::Database, "db".into());
         let presence = add(Part::Presence, "presence".into());
-        let cleaner = add(Part::Cleaner, "cleaner".into());
+        let cleaners = match numbers.cleaners {
+            1 => vec![add(Part::Cleaner, "cleaner".into())],
+            many => {
+                (1..=many).map(|number| add(Part::Cleaner, format!("cleaner-{number}"))).collect()
+            }
+        };
         let mut several = |count: u32, part: Part, name: &str| -> Vec<HostId> {
             (1..=count).map(|number| add(part, format!("{name}-{number}"))).collect()
         };
@@ -157,7 +163,7 @@ impl Cast {
             consumers,
             database,
             presence,
-            cleaner,
+            cleaners,
             groups: groups.iter().enumerate().map(|(at, g)| (number(at), g.1.clone())).collect(),
             devices,
             affinity,

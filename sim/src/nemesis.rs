@@ -215,7 +215,7 @@ fn draw_fault(kind: Kind, begins: i64, lasts: u64, cast: &Cast, rng: &mut impl R
 }
 
 /// The atlas: a host has one fault at a time, and of the hosts of one kind that can stand in for
-/// each other (servers, apps, workers, monitors, consumers), half stay up.
+/// each other (servers, apps, workers, monitors, consumers, cleaners), half stay up.
 fn is_fair(new: &Busy, busy: &[Busy], cast: &Cast) -> bool {
     let overlapping = || busy.iter().filter(|old| old.from < new.until && new.from < old.until);
     if overlapping().any(|old| old.hosts.iter().any(|host| new.hosts.contains(host))) {

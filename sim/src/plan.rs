@@ -80,6 +80,9 @@ pub struct FleetSpec {
     pub monitors: u32,
     /// Members of the group that carries session events from the log into the registry.
     pub consumers: u32,
+    /// They remove the rows of dead servers; of several, one at a time does.
+    #[serde(skip_serializing_if = "is_one_host")]
+    pub cleaners: u32,
     /// All users: those named under `[[user]]`, and `u…` up to this number.
     pub users: u32,
     pub balance: Balance,
@@ -91,6 +94,10 @@ pub struct FleetSpec {
     /// The share of devices that speak the oldest version, whatever the servers do.
     #[serde(skip_serializing_if = "is_none_of_them")]
     pub old_phones: Share,
+}
+
+fn is_one_host(count: &u32) -> bool {
+    *count == 1
 }
 
 fn is_newest(protocol: &u8) -> bool {
@@ -109,6 +116,7 @@ impl Default for FleetSpec {
             workers: 2,
             monitors: 3,
             consumers: 2,
+            cleaners: 1,
             users: 2,
             balance: Balance::default(),
             arrive: Span::from_secs(10),
@@ -541,8 +549,9 @@ impl Plan {
 
     /// Everybody in the run. Assumes a plan that has been [`Plan::validate`]d.
     pub fn cast(&self) -> Cast {
-        let FleetSpec { servers, apps, workers, monitors, consumers, users, .. } = self.fleet;
-        let numbers = Numbers { servers, apps, workers, monitors, consumers };
+        let FleetSpec { servers, apps, workers, monitors, consumers, cleaners, users, .. } =
+            self.fleet;
+        let numbers = Numbers { servers, apps, workers, monitors, consumers, cleaners };
         let named = self.user.iter().map(|user| Person {
             name: user.name.clone(),
             devices: user.devices,
@@ -661,13 +670,15 @@ impl Plan {
     }
 
     fn validate_fleet(&self) -> Result<(), Impossible> {
-        let FleetSpec { servers, apps, workers, monitors, consumers, users, .. } = self.fleet;
+        let FleetSpec { servers, apps, workers, monitors, consumers, cleaners, users, .. } =
+            self.fleet;
         for (name, count, least) in [
             ("servers", servers, 1),
             ("apps", apps, 1),
             ("workers", workers, 1),
             ("monitors", monitors, courier::limits::OBSERVERS_MIN as u32),
             ("consumers", consumers, 1),
+            ("cleaners", cleaners, 1),
             ("users", users.max(self.user.len() as u32), 1),
         ] {
             if count < least {

@@ -15,6 +15,7 @@ mod liveness;
 mod no_duplicate;
 mod no_loss;
 mod one_owner;
+mod one_run;
 mod persist_ack;
 mod phantom;
 mod presence;
@@ -90,6 +91,8 @@ pub enum Invariant {
     Receipts,
     /// I17: nothing is shown that was not sent, or whose send had definitely failed.
     Phantom,
+    /// Of background jobs: a scheduled one runs once, and under the newest term only.
+    OneRun,
 }
 
 impl Invariant {
@@ -144,6 +147,7 @@ pub fn check(history: &History, bounds: &Bounds) -> Vec<Anomaly> {
     retry_budget::check(history, &mut anomalies);
     receipts::check(history, &mut anomalies);
     phantom::check(history, &mut anomalies);
+    one_run::check(history, &mut anomalies);
     anomalies.sort_by_key(|anomaly| (anomaly.invariant, anomaly.at));
     anomalies
 }
