@@ -53,6 +53,10 @@ pub enum Record {
     Cursor { device: DeviceId, conversation: ConversationId, next: u64 },
     /// Database: a device will not get what is at these numbers.
     Dropped { device: DeviceId, conversation: ConversationId, hole: Hole },
+    /// Database: a message that its device could not take, set aside for a person.
+    DeadLetter { device: DeviceId, conversation: ConversationId, stamp: Stamp, at: Wall },
+    /// Database: a person has dealt with the dead letters so far.
+    DeadLettersHandled,
     /// Database: a push has failed; everything from here on is pending.
     Parked { device: DeviceId, conversation: ConversationId, next: u64 },
     /// Database: the sequence is in this epoch from here on.

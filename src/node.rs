@@ -96,6 +96,9 @@ pub enum Command {
     /// Take this gateway out in order: no new connections, and the old ones go elsewhere, some at
     /// a time (gateways only).
     Drain,
+    /// Deal with the dead letters that wait: whoever did has read them, and what was wrong is mended
+    /// or not worth it (the database only).
+    HandleDeadLetters,
 }
 
 /// A message before its device has numbered it.
@@ -202,6 +205,8 @@ pub enum Timer {
     Flush,
     /// Database: the next pending message expires.
     Expire,
+    /// Database: the dead letters that wait may be too old by now, or are still too many.
+    DeadLetters,
     /// Router: ask again for a number for this message.
     Renumber(MessageId),
     /// Router: ask for a machine id, or for the same one for longer.

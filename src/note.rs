@@ -284,6 +284,21 @@ pub enum Note {
         stamp: Stamp,
         rejections: u32,
     },
+    /// Something needs a person: there are so many dead letters, the oldest of that age. Stated once
+    /// per [`crate::limits::ALERT_PERIOD`] for as long as it is so.
+    Alerted {
+        alarm: Alarm,
+        letters: u32,
+        oldest: Duration,
+    },
+    /// A person has dealt with what this was stated for.
+    AlertCleared {
+        alarm: Alarm,
+    },
+    /// A person has dealt with all dead letters that waited: so many.
+    DeadLettersHandled {
+        letters: u32,
+    },
     /// The database was promoted: from this number on the conversation is in this epoch.
     EpochBegan {
         conversation: ConversationId,
@@ -477,6 +492,19 @@ pub enum Parking {
     Rejected,
     /// The gateway is left alone: it did not answer for some time.
     BreakerOpen,
+}
+
+/// Of what a person is alerted.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, strum::IntoStaticStr,
+)]
+#[strum(serialize_all = "kebab-case")]
+#[serde(rename_all = "kebab-case")]
+pub enum Alarm {
+    /// A dead letter has waited for longer than [`crate::limits::DEAD_LETTER_AGE_MAX`].
+    DeadLettersOld,
+    /// More of them wait than [`crate::limits::DEAD_LETTERS_MAX`].
+    DeadLettersMany,
 }
 
 /// Why a lease is over, other than by running out.

@@ -507,6 +507,8 @@ pub enum Deed {
     GoOnline,
     /// Read whatever the device shows of the conversation with `to`.
     Read,
+    /// Deal with the dead letters that wait. `from` is the database, `db`: its operator does it.
+    HandleDeadLetters,
 }
 
 /// "When m12 is shown to bob."
@@ -783,7 +785,13 @@ impl Plan {
             let wrong = |key: &str, what: String, help: &str| {
                 Err(Impossible::new(place!["op", at, key], what, help))
             };
-            if cast.host(&op.from).and_then(|host| cast.device_at(host)).is_none() {
+            let who = cast.host(&op.from).map(|host| cast.part(host));
+            if op.deed == Deed::HandleDeadLetters {
+                if who != Some(Part::Database) {
+                    let what = format!("dead letters are not at `{}`", op.from);
+                    return wrong("from", what, "write from = \"db\"");
+                }
+            } else if !matches!(who, Some(Part::Client(_))) {
                 return Err(no_such(place!["op", at, "from"], "user", &op.from, &user_names(cast)));
             }
             match (&op.at, &op.when) {
@@ -827,10 +835,10 @@ impl Plan {
                         return Err(no_such(place, "user or group", to, &user_names(cast)));
                     }
                 }
-                (Deed::GoOffline | Deed::GoOnline, Some(_)) => {
+                (Deed::GoOffline | Deed::GoOnline | Deed::HandleDeadLetters, Some(_)) => {
                     return wrong("to", "is not sent to anybody".to_owned(), "remove `to`");
                 }
-                (Deed::GoOffline | Deed::GoOnline, None) => {}
+                (Deed::GoOffline | Deed::GoOnline | Deed::HandleDeadLetters, None) => {}
             }
             let written = [("body", &op.body), ("answers", &op.answers)];
             let written = written.iter().find(|(_, given)| given.is_some());

@@ -477,6 +477,7 @@ impl Database {
         };
         if given_up {
             out.note(Note::DeadLettered { id, device, conversation, stamp, rejections: times });
+            self.set_aside(now, key, stamp, out);
             self.drop_now(key, Hole { from: seq, upto: seq, why: HoleReason::Poison }, out);
             // Its neighbours have waited long enough.
             if let Some(row) = self.rows.get_mut(&key) {
