@@ -5,6 +5,7 @@
 //! not shown by the end of a run that had healed is lost, what was shown late is merely late.
 
 mod claim;
+mod converged;
 mod dedupe;
 mod expiry;
 mod findings;
@@ -146,6 +147,7 @@ pub fn check(history: &History, bounds: &Bounds) -> Vec<Anomaly> {
     dedupe::check(history, &mut anomalies);
     retry_budget::check(history, &mut anomalies);
     receipts::check(history, &mut anomalies);
+    converged::check(history, bounds, &mut anomalies);
     phantom::check(history, &mut anomalies);
     one_run::check(history, &mut anomalies);
     anomalies.sort_by_key(|anomaly| (anomaly.invariant, anomaly.at));
