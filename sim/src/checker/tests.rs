@@ -5,6 +5,7 @@
 //! objects is part of what is tested.
 
 mod claims;
+mod jobs;
 mod pending;
 mod receipts;
 mod retries;
@@ -372,7 +373,7 @@ fn judged(history: &History, timing: Timing) -> Vec<Anomaly> {
 
 use Invariant::{
     Claim, Dedupe, Expiry, FreshRegistry, Gap, InOrder, Liveness, NoDuplicate, NoLoss, OneOwner,
-    PersistAck, Phantom, Presence, Receipts, RetryBudget, Sequence, StaleBound,
+    OneRun, PersistAck, Phantom, Presence, Receipts, RetryBudget, Sequence, StaleBound,
 };
 
 #[test]
