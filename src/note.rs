@@ -284,8 +284,8 @@ pub enum Note {
         stamp: Stamp,
         rejections: u32,
     },
-    /// Something needs a person: there are so many dead letters, the oldest of that age. Stated once
-    /// per [`crate::limits::ALERT_PERIOD`] for as long as it is so.
+    /// Something needs a person: there are so many dead letters, the oldest of that age. Stated
+    /// once per [`crate::limits::ALERT_PERIOD`] for as long as it is so.
     Alerted {
         alarm: Alarm,
         letters: u32,

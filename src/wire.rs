@@ -402,8 +402,8 @@ pub enum Wire {
     },
 
     // What is to be done once, although several could.
-    /// Cleaner to database: the lease on the scheduled job, or the same one for longer. `ask` counts
-    /// the asker's questions.
+    /// Cleaner to database: the lease on the scheduled job, or the same one for longer. `ask`
+    /// counts the asker's questions.
     LeaseJob {
         ask: u64,
         held: Option<Term>,

@@ -3,10 +3,10 @@
 //! A lease keeps several cleaners from doing the same job as long as all of them run and agree on
 //! the time. One that stopped running in the middle of its job wakes up as if nothing had happened;
 //! its lease has run out, another has done the job, and it goes on. So whoever is acted upon looks
-//! at the term, the fencing token of Kleppmann (How to do distributed locking, 2016), and refuses an
-//! older one than it has seen. [`Cron::LeasedWithoutFencing`] is what a lock in Redis gives, and
-//! [`Cron::Everywhere`] what a `@Scheduled` method does that is deployed three times: the registry
-//! does as it is told, as often as it is told.
+//! at the term, the fencing token of Kleppmann (How to do distributed locking, 2016), and refuses
+//! an older one than it has seen. [`Cron::LeasedWithoutFencing`] is what a lock in Redis gives,
+//! and [`Cron::Everywhere`] what a `@Scheduled` method does that is deployed three times: the
+//! registry does as it is told, as often as it is told.
 
 use super::Registry;
 use crate::design::Cron;

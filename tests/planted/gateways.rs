@@ -149,8 +149,8 @@ pub fn a_gateway_panics_when_it_is_declared_dead() -> (Scenario, Bug) {
     (scene, bug)
 }
 
-/// A frame of a kind that a rewritten gateway no longer passed on: everything worked, and nobody saw
-/// any more who had read what.
+/// A frame of a kind that a rewritten gateway no longer passed on: everything worked, and nobody
+/// saw any more who had read what.
 pub fn a_gateway_keeps_the_marks_to_itself() -> (Scenario, Bug) {
     let scene = scene(
         "60s",

@@ -45,7 +45,10 @@ fn letters(messages: u32) -> Script<Database> {
 }
 
 fn alerts(t: &Script<Database>, which: Alarm) -> usize {
-    let stated = |action: &&Action| matches!(action, Action::Note(Note::Alerted { alarm, .. }) if *alarm == which);
+    let stated = |action: &&Action| match action {
+        Action::Note(Note::Alerted { alarm, .. }) => *alarm == which,
+        _ => false,
+    };
     t.done.iter().filter(stated).count()
 }
 

@@ -29,8 +29,8 @@ fn each_job_once_under_terms_that_rise() {
 fn a_job_that_runs_twice() {
     let what =
         story().at(11.0).job_ran("server-1", 1).at(12.0).job_ran("server-1", 1).breaks(OneRun);
-    let expected = "the cleaning up after server-1 i1 ran once more at T+2.000s for cleaner, but it \
-                    had run for cleaner at T+1.000s";
+    let expected = "the cleaning up after server-1 i1 ran once more at T+2.000s for cleaner, but \
+                    it had run for cleaner at T+1.000s";
     assert_eq!(what, expected);
     story().at(11.0).job_ran("server-1", 1).job_ran("server-1", 2).breaks(OneRun);
 }
