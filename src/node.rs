@@ -96,8 +96,8 @@ pub enum Command {
     /// Take this gateway out in order: no new connections, and the old ones go elsewhere, some at
     /// a time (gateways only).
     Drain,
-    /// Deal with the dead letters that wait: somebody has read them, and what was wrong is mended or
-    /// not worth it (the database only).
+    /// Deal with the dead letters that wait: somebody has read them, and what was wrong is mended
+    /// or not worth it (the database only).
     HandleDeadLetters,
 }
 

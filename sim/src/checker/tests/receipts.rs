@@ -73,7 +73,8 @@ fn a_person_cannot_have_read_what_the_device_does_not_show() {
 
 /// The same, and Alice is connected.
 fn connected() -> Story {
-    had().connected("alice", "server-1", 1)
+    let story = had().shown("alice", "alice", 1, "bob", 1).shown("alice", "alice", 2, "bob", 2);
+    story.connected("alice", "server-1", 1)
 }
 
 #[test]
