@@ -3,9 +3,10 @@
 //! Told by monitors what they see, it acts when at least two of them have seen a gateway silent for
 //! `clean_after`: on the latest incarnation that any of them has met. It removes the rows of that
 //! incarnation and no others, and tells the gateway, should it come back, that it was held for
-//! dead: a paused server would otherwise keep connections that nobody can reach. It never looks at
-//! a device.
+//! dead: a paused server would otherwise keep connections that nobody can reach. Of several
+//! cleaners one does so at a time, see [`lease`]. It never looks at a device.
 
+mod lease;
 mod textbook;
 
 use crate::design::{self, Design};
@@ -17,6 +18,7 @@ use crate::note::Note;
 use crate::time::{Instant, Now};
 use crate::timing::Timing;
 use crate::wire::Wire;
+use lease::Lease;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -53,6 +55,7 @@ pub struct Cleaner {
     config: Config,
     suspicions: BTreeMap<(HostId, HostId), Suspicion>,
     verdicts: BTreeMap<HostId, Verdict>,
+    lease: Lease,
     /// What the textbook's cleaner has to do; the sound one judges.
     jobs: BTreeMap<HostId, Job>,
     /// A look is due. With nobody suspected and nobody buried there is nothing to look at.
@@ -65,6 +68,7 @@ impl Cleaner {
             config,
             suspicions: BTreeMap::new(),
             verdicts: BTreeMap::new(),
+            lease: Lease::default(),
             jobs: BTreeMap::new(),
             looking: false,
         }
@@ -74,7 +78,7 @@ impl Cleaner {
 impl Role for Cleaner {
     fn step(&mut self, now: Now, event: Event, out: &mut Outbox) {
         match event {
-            Event::Booted => {}
+            Event::Booted | Event::Fired(Timer::Campaign) => self.campaign(now.mono, out),
             Event::Received { from, wire: Wire::Suspect { gateway, incarnation, silent_for } } => {
                 if self.is_sound() {
                     let suspicion = Suspicion { said_at: now.mono, incarnation, silent_for };
@@ -86,8 +90,16 @@ impl Role for Cleaner {
             }
             Event::Fired(Timer::Judge) if !self.is_sound() => {
                 self.looking = false;
-                self.carry_out(now.mono, out);
+                if self.may_begin(now.mono) {
+                    self.carry_out(now.mono, out);
+                }
                 self.look_later(out);
+            }
+            Event::Received { wire: Wire::JobLeased { ask, term, lasts }, .. } => {
+                self.leased(ask, term, lasts, out)
+            }
+            Event::Received { wire: Wire::SweepRefused { newest, .. }, .. } => {
+                self.overtaken(newest)
             }
             Event::Received { wire: Wire::UsersOn { gateway, users }, .. } => {
                 self.users_on(gateway, users)
@@ -156,10 +168,11 @@ impl Cleaner {
         if let Some(incarnation) = suspected
             && agreed >= limits::OBSERVERS_MIN
             && judged < suspected
+            && self.may_begin(now)
         {
             out.note(Note::DeclaredDead { gateway, incarnation });
             self.verdicts.insert(gateway, Verdict { incarnation, swept: false, told_at: now });
-            out.send(self.config.directory.registry, Wire::Sweep { gateway, upto: incarnation });
+            self.sweep(now, gateway, incarnation, out);
         }
         // One observer may be cut off by itself; that must not keep the word from the gateway.
         let seen_again = suspicions.len() < limits::OBSERVERS_MIN;
@@ -172,13 +185,14 @@ impl Cleaner {
         if now.since(verdict.told_at) < limits::RETRY_STORE {
             return;
         }
-        let incarnation = verdict.incarnation;
-        if !verdict.swept {
+        let Verdict { incarnation, swept, .. } = *verdict;
+        if !swept || seen_again {
             verdict.told_at = now;
-            out.send(self.config.directory.registry, Wire::Sweep { gateway, upto: incarnation });
+        }
+        if !swept {
+            self.sweep(now, gateway, incarnation, out);
         }
         if seen_again {
-            verdict.told_at = now;
             out.send(gateway, Wire::DeclaredDead { incarnation });
         }
     }

@@ -6,8 +6,10 @@
 //! page. It never talks to a device and never decides where one is.
 
 mod append;
+mod cron;
 mod dedupe;
 mod expiry;
+mod letters;
 mod log;
 mod marks;
 mod numbers;
@@ -18,7 +20,7 @@ use crate::design::{Acknowledge, Design, Queue};
 use crate::directory::Directory;
 use crate::disk::{Disk, Record};
 use crate::id::{ConversationId, DeviceId, HostId, Incarnation, MessageId, Stamp, Term};
-use crate::node::{Event, Outbox, Role, Timer};
+use crate::node::{Command, Event, Outbox, Role, Timer};
 use crate::note::{LeaseEnd, Note};
 use crate::time::{Instant, Now, Wall};
 use crate::timing::Timing;
@@ -65,6 +67,10 @@ enum Durable {
     },
     Mark(Mark),
     Parked,
+    Letter,
+    LettersHandled {
+        letters: u32,
+    },
     Booted,
 }
 
@@ -92,6 +98,9 @@ pub struct Database {
     told_epoch: BTreeSet<DeviceId>,
     /// The next machine id to be leased.
     machine: u32,
+    /// Who has the scheduled job. Not on disk: its terms rise with the boots.
+    job: Option<cron::Lease>,
+    letters: letters::Letters,
     /// Records appended in this boot.
     appended: u64,
     syncing: bool,
@@ -119,6 +128,8 @@ impl Database {
             marks: marks::Marks::default(),
             told_epoch: BTreeSet::new(),
             machine: 0,
+            job: None,
+            letters: letters::Letters::default(),
             appended: 0,
             syncing: false,
             awaiting: VecDeque::new(),
@@ -172,6 +183,8 @@ impl Database {
                 self.log_mut(*conversation).allocated = *upto;
             }
             Record::MachineLeased { next } => self.machine = *next,
+            Record::DeadLetter { at, .. } => self.letters.recover(*at),
+            Record::DeadLettersHandled => self.letters.handled(),
             Record::Mark(mark) => {
                 self.marks.move_on(&self.config.directory, *mark);
             }
@@ -192,6 +205,8 @@ impl Role for Database {
             Event::Synced { records } => self.synced(now, records, out),
             Event::Fired(Timer::Expire) => self.expire(now, out),
             Event::Fired(Timer::Flush) => self.flush(out),
+            Event::Fired(Timer::DeadLetters) => self.watch_letters(now, out),
+            Event::Commanded(Command::HandleDeadLetters) => self.letters_handled(out),
             Event::Fired(Timer::TellMarks) => self.tell_marks(out),
             Event::Received { from, wire } => match wire {
                 Wire::Append { message, number } => self.send(now, from, message, number, out),
@@ -257,6 +272,7 @@ impl Role for Database {
                 Wire::MarksAfter { session, version } => self.follow(session, version, out),
                 Wire::Reserve { conversation } => self.reserve(from, conversation, out),
                 Wire::LeaseMachine { held } => self.lease_machine(from, held, out),
+                Wire::LeaseJob { ask, held } => self.lease_job(now, from, ask, held, out),
                 other => unreachable!("{from} sent the database {other:?}"),
             },
             // Whoever asked has died meanwhile: it asks again, or its lease runs out.
@@ -282,6 +298,7 @@ impl Database {
             self.state_epochs(out);
         }
         self.set_expiry(now, out);
+        self.watch_letters(now, out);
     }
 }
 
@@ -314,7 +331,8 @@ impl Database {
         while let Some((_, durable)) = self.awaiting.pop_front_if(|(number, _)| *number <= records)
         {
             match durable {
-                Durable::Booted | Durable::Parked => {}
+                Durable::Booted | Durable::Parked | Durable::Letter => {}
+                Durable::LettersHandled { letters } => self.letters_are_handled(letters, out),
                 Durable::Appended { message, stamp, at, askers } => {
                     self.persisted(now, message, stamp, at, askers, out)
                 }

@@ -111,6 +111,19 @@ choice! {
 }
 
 choice! {
+    /// Who of several cleaners does what is to be done once.
+    Cron {
+        /// Whoever holds the lease on it, under a term by which the registry refuses an earlier
+        /// holder.
+        Leased,
+        /// Each of them.
+        Everywhere,
+        /// Whoever believes that it holds the lease; the registry compares no terms.
+        LeasedWithoutFencing,
+    }
+}
+
+choice! {
     /// How the registry learns of a session.
     Registration {
         /// Through the event log, and announced again at a rate while it lives.
@@ -247,6 +260,7 @@ design! {
     settle: Settle,
     fencing: Fencing,
     cleaner: Cleaner,
+    cron: Cron,
     registration: Registration,
     dedupe: Dedupe,
     queue: Queue,
@@ -266,6 +280,7 @@ impl Design {
         settle: Settle::GatewayAccepted,
         fencing: Fencing::None,
         cleaner: Cleaner::ByServerName,
+        cron: Cron::Leased,
         registration: Registration::LogOnly,
         dedupe: Dedupe::WithAppend,
         queue: Queue::AtLeastOnce,

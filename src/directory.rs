@@ -19,7 +19,8 @@ pub struct Directory {
     pub consumers: Vec<HostId>,
     pub database: HostId,
     pub presence: HostId,
-    pub cleaner: HostId,
+    /// One of them does what is to be done once: see [`crate::design::Cron`].
+    pub cleaners: Vec<HostId>,
     /// Members of each group, in id order.
     pub groups: BTreeMap<ConversationId, Vec<UserId>>,
     /// Devices per user, for users with more than one.

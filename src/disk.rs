@@ -5,7 +5,7 @@
 //! synced; a power cut may also leave the first lost record half written, which a boot sees as
 //! [`Disk::torn`] (the checksum of a real log detects it). `boot(disk)` is the only way back.
 
-use crate::id::{ConversationId, DeviceId, HostId, Incarnation, MessageId, Session, Stamp};
+use crate::id::{ConversationId, DeviceId, HostId, Incarnation, MessageId, Session, Stamp, Term};
 use crate::note::Removal;
 use crate::time::Wall;
 use crate::wire::{Hole, Mark, Message, SessionEvent};
@@ -70,6 +70,10 @@ pub enum Record {
     Cursor { device: DeviceId, conversation: ConversationId, next: u64 },
     /// Database: a device will not get what is at these numbers.
     Dropped { device: DeviceId, conversation: ConversationId, hole: Hole },
+    /// Database: a message that its device could not take, set aside for a person.
+    DeadLetter { device: DeviceId, conversation: ConversationId, stamp: Stamp, at: Wall },
+    /// Database: a person has dealt with the dead letters so far.
+    DeadLettersHandled,
     /// Database: a push has failed; everything from here on is pending.
     Parked { device: DeviceId, conversation: ConversationId, next: u64 },
     /// Database: the sequence is in this epoch from here on.
@@ -96,6 +100,8 @@ pub enum Record {
     Counted { conversation: ConversationId, number: u64 },
     /// Registry: an incarnation of a gateway that may never own a row again.
     Swept { gateway: HostId, incarnation: Incarnation },
+    /// Registry: the scheduled job was asked for under this term, and under no newer one.
+    JobTerm(Term),
 
     /// Monitor: this incarnation of a gateway has answered.
     Sighted { gateway: HostId, incarnation: Incarnation },

@@ -341,3 +341,23 @@ pub const RECEIPT_MEMBERS_MAX: usize = 32;
 /// Answers with marks that a device leaves without a word until the database stops telling it:
 /// its connection is most likely gone. A heartbeat of it begins anew.
 pub const MARKS_UNANSWERED_MAX: u32 = 3;
+
+/// Length of the lease on the scheduled job: three tries to renew it. When the cleaner that has it
+/// dies, another one takes the job over within this and `JOB_RENEW_EVERY`, well before a gateway's
+/// rows are a minute old.
+pub const JOB_LEASE: Duration = Duration::from_secs(15);
+
+/// A cleaner asks this often for the lease on the scheduled job, or for longer.
+pub const JOB_RENEW_EVERY: Duration = Duration::from_secs(5);
+
+/// A dead letter that nobody has dealt with for this long is stated as an alert: a quarter of an
+/// hour is what a person on call has to look at it before somebody else asks why.
+pub const DEAD_LETTER_AGE_MAX: Duration = Duration::from_secs(15 * 60);
+
+/// Dead letters that may wait without an alert. A few are a phone with a lost key; more than these
+/// are a release that encodes wrongly, and grow with every message.
+pub const DEAD_LETTERS_MAX: u32 = 10;
+
+/// An alert that still holds is stated again after this long: pages that repeat more often are
+/// muted, and then nobody hears the next one.
+pub const ALERT_PERIOD: Duration = Duration::from_secs(15 * 60);

@@ -1,6 +1,6 @@
 //! A monitor: one observer of the gateways.
 //!
-//! It probes every gateway and tells the cleaner which incarnation has been silent, and for how
+//! It probes every gateway and tells the cleaners which incarnation has been silent, and for how
 //! long. It only says what it sees; that a gateway is dead is decided by the cleaner, and only
 //! when several monitors see the same. Which incarnations it has met is on its disk, so that one
 //! that boots after a gateway's death misses it too.
@@ -109,10 +109,9 @@ impl Monitor {
             let silent_for = now.mono.since(*at).min(probe * (*unanswered + 1));
             if silent_for >= probe * limits::SUSPECT_PROBES {
                 let (gateway, incarnation) = (*gateway, *incarnation);
-                out.send(
-                    self.config.directory.cleaner,
-                    Wire::Suspect { gateway, incarnation, silent_for },
-                );
+                for cleaner in &self.config.directory.cleaners {
+                    out.send(*cleaner, Wire::Suspect { gateway, incarnation, silent_for });
+                }
             }
         }
     }

@@ -96,6 +96,9 @@ pub enum Command {
     /// Take this gateway out in order: no new connections, and the old ones go elsewhere, some at
     /// a time (gateways only).
     Drain,
+    /// Deal with the dead letters that wait: somebody has read them, and what was wrong is mended
+    /// or not worth it (the database only).
+    HandleDeadLetters,
 }
 
 /// A message before its device has numbered it.
@@ -195,11 +198,15 @@ pub enum Timer {
     TellMarks,
     /// Cleaner: look at the suspects.
     Judge,
+    /// Cleaner: time to ask for the lease on the scheduled job, or for longer.
+    Campaign,
     /// Registry: make the rows written so far durable (appendfsync everysec); database: write the
     /// cached log.
     Flush,
     /// Database: the next pending message expires.
     Expire,
+    /// Database: the dead letters that wait may be too old by now, or are still too many.
+    DeadLetters,
     /// Router: ask again for a number for this message.
     Renumber(MessageId),
     /// Router: ask for a machine id, or for the same one for longer.

@@ -291,6 +291,21 @@ pub enum Note {
         stamp: Stamp,
         rejections: u32,
     },
+    /// Something needs a person: there are so many dead letters, the oldest of that age. Stated
+    /// once per [`crate::limits::ALERT_PERIOD`] for as long as it is so.
+    Alerted {
+        alarm: Alarm,
+        letters: u32,
+        oldest: Duration,
+    },
+    /// A person has dealt with what this was stated for.
+    AlertCleared {
+        alarm: Alarm,
+    },
+    /// A person has dealt with all dead letters that waited: so many.
+    DeadLettersHandled {
+        letters: u32,
+    },
     /// The database was promoted: from this number on the conversation is in this epoch.
     EpochBegan {
         conversation: ConversationId,
@@ -374,6 +389,27 @@ pub enum Note {
         gateway: HostId,
         incarnation: Incarnation,
         rows: u32,
+    },
+
+    /// This cleaner has the scheduled job from now on, until it lets its lease run out.
+    LeaderElected {
+        leader: HostId,
+        term: Term,
+    },
+    /// The registry has carried out the scheduled job for this incarnation, and that is durable.
+    JobRan {
+        leader: HostId,
+        gateway: HostId,
+        incarnation: Incarnation,
+        term: Term,
+    },
+    /// A cleaner that was overtaken wanted the job carried out under its older term: refused.
+    StaleLeader {
+        leader: HostId,
+        gateway: HostId,
+        incarnation: Incarnation,
+        term: Term,
+        newest: Term,
     },
 
     // Balancer.
@@ -463,6 +499,19 @@ pub enum Parking {
     Rejected,
     /// The gateway is left alone: it did not answer for some time.
     BreakerOpen,
+}
+
+/// Of what a person is alerted.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, strum::IntoStaticStr,
+)]
+#[strum(serialize_all = "kebab-case")]
+#[serde(rename_all = "kebab-case")]
+pub enum Alarm {
+    /// A dead letter has waited for longer than [`crate::limits::DEAD_LETTER_AGE_MAX`].
+    DeadLettersOld,
+    /// More of them wait than [`crate::limits::DEAD_LETTERS_MAX`].
+    DeadLettersMany,
 }
 
 /// Why a lease is over, other than by running out.

@@ -8,11 +8,12 @@
 //! `run_id`, and announcing brings back what was lost. It never asks anybody anything.
 
 mod fencing;
+mod scheduled;
 mod takeover;
 
 use crate::design::Design;
 use crate::disk::{Disk, Record};
-use crate::id::{ConversationId, DeviceId, HostId, Incarnation, Session, UserId};
+use crate::id::{ConversationId, DeviceId, HostId, Incarnation, Session, Term, UserId};
 use crate::limits;
 use crate::node::{Event, Outbox, Role, Timer};
 use crate::note::{Note, Removal};
@@ -61,8 +62,10 @@ pub struct Registry {
     flushing: bool,
     /// Records appended in this boot.
     appended: u64,
-    /// Answers to sweeps, each waiting for its record.
-    swept_at: VecDeque<(u64, HostId, Wire)>,
+    /// The newest term under which the scheduled job was asked for.
+    job_term: Term,
+    /// Answers to sweeps, each waiting for its record; with it a job's run is a fact.
+    swept_at: VecDeque<(u64, HostId, Wire, Option<Note>)>,
     torn: bool,
 }
 
@@ -78,6 +81,7 @@ impl Registry {
             booted: false,
             flushing: false,
             appended: 0,
+            job_term: Term::UNLEASED,
             swept_at: VecDeque::new(),
             torn: disk.torn,
         };
@@ -96,6 +100,7 @@ impl Registry {
                 Record::Swept { gateway, incarnation } => {
                     registry.swept.insert(gateway, incarnation);
                 }
+                Record::JobTerm(term) => registry.job_term = term,
                 Record::Booted(_) => {} // Counted already.
                 ref other => unreachable!("not the registry's record: {other:?}"),
             }
@@ -169,8 +174,12 @@ impl Role for Registry {
             Event::Received { from, wire: Wire::Sweep { gateway, upto } } => {
                 // Nobody asks a second time, so this one answer waits for the disk.
                 let rows = self.sweep(gateway, upto, out);
-                self.swept_at.push_back((self.appended, from, Wire::Swept { gateway, upto, rows }));
+                let answer = Wire::Swept { gateway, upto, rows };
+                self.swept_at.push_back((self.appended, from, answer, None));
                 out.sync();
+            }
+            Event::Received { from, wire: Wire::SweepUnder { gateway, upto, term } } => {
+                self.sweep_under(from, gateway, upto, term, out)
             }
             Event::Received { from, wire: Wire::ListUsers { gateway } } => {
                 let users = self.users_on(gateway);
@@ -190,9 +199,10 @@ impl Role for Registry {
             }
             Event::Synced { records } => {
                 self.booted = true; // The boot is the first record.
-                while let Some((_, to, wire)) =
+                while let Some((_, to, wire, ran)) =
                     self.swept_at.pop_front_if(|(record, ..)| *record <= records)
                 {
+                    ran.into_iter().for_each(|note| out.note(note));
                     out.send(to, wire);
                 }
             }

@@ -401,6 +401,20 @@ pub enum Wire {
         lasts: Duration,
     },
 
+    // What is to be done once, although several could.
+    /// Cleaner to database: the lease on the scheduled job, or the same one for longer. `ask`
+    /// counts the asker's questions.
+    LeaseJob {
+        ask: u64,
+        held: Option<Term>,
+    },
+    /// Yours under this term, for this long from when it was asked for; or somebody else's.
+    JobLeased {
+        ask: u64,
+        term: Option<Term>,
+        lasts: Duration,
+    },
+
     // Registration: gateway, event log, consumer, registry.
     Publish {
         batch: BatchId,
@@ -494,6 +508,19 @@ pub enum Wire {
         gateway: HostId,
         upto: Incarnation,
         rows: u32,
+    },
+    /// Cleaner to registry: the same as the scheduled job of whoever has its lease. Answered by
+    /// [`Wire::Swept`], also if it was done before, or refused.
+    SweepUnder {
+        gateway: HostId,
+        upto: Incarnation,
+        term: Term,
+    },
+    /// There is a newer holder of the lease than the one that asked: nothing was done.
+    SweepRefused {
+        gateway: HostId,
+        upto: Incarnation,
+        newest: Term,
     },
     /// Consumer to gateway: this session of yours is not the device's current one. From the
     /// registry itself, where gateways write their rows themselves.

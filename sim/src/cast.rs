@@ -69,6 +69,7 @@ pub struct Numbers {
     pub workers: u32,
     pub monitors: u32,
     pub consumers: u32,
+    pub cleaners: u32,
 }
 
 /// A user of the run.
@@ -102,7 +103,8 @@ impl Cast {
         let event_log = add(Part::EventLog, "log".into());
         let database = add(Part::Database, "db".into());
         let presence = add(Part::Presence, "presence".into());
-        let cleaner = add(Part::Cleaner, "cleaner".into());
+        let cleaners = several_or_one(numbers.cleaners, "cleaner");
+        let cleaners = cleaners.map(|name| add(Part::Cleaner, name)).collect();
         let mut several = |count: u32, part: Part, name: &str| -> Vec<HostId> {
             (1..=count).map(|number| add(part, format!("{name}-{number}"))).collect()
         };
@@ -162,7 +164,7 @@ impl Cast {
             consumers,
             database,
             presence,
-            cleaner,
+            cleaners,
             groups: groups.iter().enumerate().map(|(at, g)| (number(at), g.1.clone())).collect(),
             devices,
             affinity,
@@ -281,6 +283,14 @@ impl Cast {
         let members = self.directory.members(conversation);
         members.into_iter().flat_map(|user| self.directory.devices(user)).collect()
     }
+}
+
+/// One is called by its kind, several are numbered.
+fn several_or_one(count: u32, kind: &str) -> impl Iterator<Item = String> + '_ {
+    (1..=count).map(move |number| match count {
+        1 => kind.to_owned(),
+        _ => format!("{kind}-{number}"),
+    })
 }
 
 fn find(names: &[Box<str>], by_name: &[HostId], name: &str) -> Option<HostId> {

@@ -84,6 +84,9 @@ pub struct FleetSpec {
     pub monitors: u32,
     /// Members of the group that carries session events from the log into the registry.
     pub consumers: u32,
+    /// They remove the rows of dead servers; of several, one at a time does.
+    #[serde(skip_serializing_if = "is_one_host")]
+    pub cleaners: u32,
     /// All users: those named under `[[user]]`, and `u…` up to this number.
     pub users: u32,
     pub balance: Balance,
@@ -95,6 +98,10 @@ pub struct FleetSpec {
     /// The share of devices that speak the oldest version, whatever the servers do.
     #[serde(skip_serializing_if = "is_none_of_them")]
     pub old_phones: Share,
+}
+
+fn is_one_host(count: &u32) -> bool {
+    *count == 1
 }
 
 fn is_newest(protocol: &u8) -> bool {
@@ -113,6 +120,7 @@ impl Default for FleetSpec {
             workers: 2,
             monitors: 3,
             consumers: 2,
+            cleaners: 1,
             users: 2,
             balance: Balance::default(),
             arrive: Span::from_secs(10),
@@ -554,6 +562,8 @@ pub enum Deed {
     GoOnline,
     /// Read whatever the device shows of the conversation with `to`.
     Read,
+    /// Deal with the dead letters that wait. `from` is the database, `db`: its operator does it.
+    HandleDeadLetters,
 }
 
 /// "When m12 is shown to bob."
@@ -596,8 +606,9 @@ impl Plan {
 
     /// Everybody in the run. Assumes a plan that has been [`Plan::validate`]d.
     pub fn cast(&self) -> Cast {
-        let FleetSpec { servers, apps, workers, monitors, consumers, users, .. } = self.fleet;
-        let numbers = Numbers { servers, apps, workers, monitors, consumers };
+        let FleetSpec { servers, apps, workers, monitors, consumers, cleaners, users, .. } =
+            self.fleet;
+        let numbers = Numbers { servers, apps, workers, monitors, consumers, cleaners };
         let named = self.user.iter().map(|user| Person {
             name: user.name.clone(),
             devices: user.devices,
@@ -717,13 +728,15 @@ impl Plan {
     }
 
     fn validate_fleet(&self) -> Result<(), Impossible> {
-        let FleetSpec { servers, apps, workers, monitors, consumers, users, .. } = self.fleet;
+        let FleetSpec { servers, apps, workers, monitors, consumers, cleaners, users, .. } =
+            self.fleet;
         for (name, count, least) in [
             ("servers", servers, 1),
             ("apps", apps, 1),
             ("workers", workers, 1),
             ("monitors", monitors, courier::limits::OBSERVERS_MIN as u32),
             ("consumers", consumers, 1),
+            ("cleaners", cleaners, 1),
             ("users", users.max(self.user.len() as u32), 1),
         ] {
             if count < least {
@@ -828,7 +841,13 @@ impl Plan {
             let wrong = |key: &str, what: String, help: &str| {
                 Err(Impossible::new(place!["op", at, key], what, help))
             };
-            if cast.host(&op.from).and_then(|host| cast.device_at(host)).is_none() {
+            let who = cast.host(&op.from).map(|host| cast.part(host));
+            if op.deed == Deed::HandleDeadLetters {
+                if who != Some(Part::Database) {
+                    let what = format!("dead letters are not at `{}`", op.from);
+                    return wrong("from", what, "write from = \"db\"");
+                }
+            } else if !matches!(who, Some(Part::Client(_))) {
                 return Err(no_such(place!["op", at, "from"], "user", &op.from, &user_names(cast)));
             }
             match (&op.at, &op.when) {
@@ -872,10 +891,10 @@ impl Plan {
                         return Err(no_such(place, "user or group", to, &user_names(cast)));
                     }
                 }
-                (Deed::GoOffline | Deed::GoOnline, Some(_)) => {
+                (Deed::GoOffline | Deed::GoOnline | Deed::HandleDeadLetters, Some(_)) => {
                     return wrong("to", "is not sent to anybody".to_owned(), "remove `to`");
                 }
-                (Deed::GoOffline | Deed::GoOnline, None) => {}
+                (Deed::GoOffline | Deed::GoOnline | Deed::HandleDeadLetters, None) => {}
             }
             let written = [("body", &op.body), ("answers", &op.answers)];
             let written = written.iter().find(|(_, given)| given.is_some());

@@ -1,5 +1,7 @@
 //! What a run amounts to: verdict, figures, anomalies, and how to repeat it.
 
+mod post;
+
 use crate::checker::{self, Invariant};
 use crate::designs::{self, catalogue::GUARANTEE};
 use crate::history::{Fact, History, Life};
@@ -104,6 +106,12 @@ pub struct Report {
     pub may_break: Vec<String>,
     /// Those of expected breaks as well.
     pub anomalies: Vec<AnomalyReport>,
+    /// Messages that were set aside because their device could not take them, in order of time.
+    #[serde(default)]
+    pub dead_letters: Vec<DeadLetterReport>,
+    /// What a person was alerted of.
+    #[serde(default)]
+    pub alerts: Vec<AlertReport>,
     /// The command that repeats this run.
     pub replay: String,
 }
@@ -131,6 +139,40 @@ pub struct AnomalyReport {
     pub what: String,
     /// The journey of the message that it is about, and the faults of that time.
     pub witness: Vec<String>,
+}
+
+/// A message that was set aside for one device.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct DeadLetterReport {
+    /// Relative to T=0.
+    pub at_ms: i64,
+    /// `m3.1`: the author's first message.
+    pub message: String,
+    pub conversation: String,
+    /// The device that could not take it.
+    pub device: String,
+    pub why: String,
+    /// How often it was put before the device.
+    pub attempts: u32,
+    /// When a person dealt with it, if one did.
+    pub handled_at_ms: Option<i64>,
+}
+
+/// An alert, from when it was first stated.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AlertReport {
+    /// Relative to T=0.
+    pub at_ms: i64,
+    /// `dead-letters-old`, `dead-letters-many`.
+    pub alarm: String,
+    /// What was so when it was first stated.
+    pub what: String,
+    /// How often it was stated.
+    pub times: u32,
+    /// When it was over, if it was.
+    pub cleared_at_ms: Option<i64>,
 }
 
 /// The last line of `courier sweep --json`.
@@ -273,6 +315,7 @@ pub fn judge(plan: &Plan, outcome: &Outcome, wall: Duration, replay: String) -> 
         (true, true) => Verdict::Valid,
     };
     let (latency_ms, shown) = latency(history);
+    let (dead_letters, alerts) = post::collect(history);
     let count = |name: &str| reached.get(name).copied().unwrap_or(0);
     Report {
         scenario: plan.scenario.clone(),
@@ -296,6 +339,8 @@ pub fn judge(plan: &Plan, outcome: &Outcome, wall: Duration, replay: String) -> 
         expected_breaks: breaks.clone(),
         may_break: may_break.clone(),
         anomalies,
+        dead_letters,
+        alerts,
         replay,
     }
 }

@@ -378,6 +378,7 @@ impl<C: Crew> Runner<C> {
             Deed::Send => Command::Send(self.draft(number, op)),
             Deed::GoOffline => Command::GoOffline,
             Deed::GoOnline => Command::GoOnline,
+            Deed::HandleDeadLetters => Command::HandleDeadLetters,
             Deed::Read => {
                 let conversation = plan::conversation(op, &self.cast);
                 Command::Read { conversation: conversation.expect("a valid plan's read has one") }

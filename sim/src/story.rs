@@ -6,6 +6,7 @@
 use crate::cast::{Cast, Part};
 use crate::history::{Fact, History, Life, Phase};
 use crate::plan::Plan;
+use courier::design::Registration;
 use courier::id::{ConversationId, DeviceId, HostId, MessageId, Session, Stamp, UserId};
 use courier::node::CloseCause;
 use courier::note::{Disconnect, Note, Parking, Removal, SessionEnd, Status};
@@ -45,7 +46,9 @@ pub fn tell(plan: &Plan, history: &History) -> Vec<Line> {
         named.clear();
     }
     let (rows, read, attempts) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
-    let mut teller = Teller { cast, named, rows, read, attempts };
+    let (down, takeovers) = (BTreeSet::new(), BTreeSet::new());
+    let by_gateway = plan.design.registration == Registration::DirectWrite;
+    let mut teller = Teller { cast, named, rows, read, attempts, down, takeovers, by_gateway };
     let mut lines = Vec::new();
     for entry in &history.entries {
         let at = entry.at as i64 - cast.zero as i64;
@@ -114,6 +117,12 @@ struct Teller<'a> {
     read: BTreeMap<(DeviceId, ConversationId, UserId), Stamp>,
     /// How often each row's attempts have been told.
     attempts: BTreeMap<(DeviceId, Stamp), u32>,
+    /// Hosts whose process is not there.
+    down: BTreeSet<HostId>,
+    /// The connections that are being displaced, and were told of.
+    takeovers: BTreeSet<Session>,
+    /// Gateways write the registry's rows themselves.
+    by_gateway: bool,
 }
 
 /// Attempts at one message that are told; a phone that is off for days would drown the rest.
@@ -163,7 +172,12 @@ impl Teller<'_> {
         one("nemesis", &format!("{kind} {verb}: {}{more}", names.join(", ")), Tone::Bad)
     }
 
-    fn life(&self, host: HostId, life: Life) -> Told {
+    fn life(&mut self, host: HostId, life: Life) -> Told {
+        match life {
+            Life::Started => self.down.remove(&host),
+            Life::Stopped | Life::Crashed | Life::PowerCut => self.down.insert(host),
+            Life::Paused | Life::Resumed | Life::Wiped | Life::Promoted => false,
+        };
         let what = match (life, self.cast.part(host)) {
             (Life::Started, Part::Client(device)) if !self.named.contains(&device.user) => {
                 return Vec::new();
@@ -323,7 +337,7 @@ impl Teller<'_> {
                 let (device, server) =
                     (self.device(session.device), self.cast.name(session.gateway));
                 let what = format!("writes {device} → {server} (connection {})", session.epoch);
-                one("consumer", &what, Tone::Plain)
+                one(if self.by_gateway { server } else { "consumer" }, &what, Tone::Plain)
             }
             Note::RowRemoved { session, why } if self.is_named(session.device) => {
                 self.rows.remove(&session.device);
@@ -370,6 +384,74 @@ impl Teller<'_> {
                 one(&me, &format!("shows {} as {name}", self.cast.user_name(user)), tone)
             }
             Note::TornRecord => one(&me, "finds a torn record on its disk", Tone::Bad),
+            _ => self.handover_note(me, note),
+        }
+    }
+
+    /// What a server says of one that takes another's place: a connection, a member of the group,
+    /// a cleaner.
+    fn handover_note(&mut self, me: String, note: &Note) -> Told {
+        match *note {
+            // From a server that is dead she moves; nobody is displaced there.
+            Note::TakeoverBegun { loser, winner }
+                if self.is_named(loser.device) && !self.down.contains(&loser.gateway) =>
+            {
+                self.takeovers.insert(loser);
+                let (device, server) = (self.device(loser.device), self.cast.name(loser.gateway));
+                let what = format!(
+                    "has {device}'s connection {} at {server} closed: connection {winner} takes \
+                     over (pending)",
+                    loser.epoch
+                );
+                one(&me, &what, Tone::Plain)
+            }
+            Note::SessionEnded { session, cause: SessionEnd::Displaced }
+                if self.is_named(session.device) =>
+            {
+                let device = self.device(session.device);
+                let what = format!("closes {device}'s connection {}: displaced", session.epoch);
+                one(&me, &what, Tone::Plain)
+            }
+            Note::TakeoverCommitted { loser, winner, confirmed }
+                if self.takeovers.remove(&loser) =>
+            {
+                let (device, server) = (self.device(loser.device), self.cast.name(loser.gateway));
+                let how = match confirmed {
+                    true => format!("connection {} at {server} is closed", loser.epoch),
+                    false => format!("{server} has not confirmed, and is waited for no longer"),
+                };
+                let what = format!("commits {device}'s connection {winner}: {how}");
+                one(&me, &what, Tone::Plain)
+            }
+            Note::Rebalanced { generation, members } => {
+                let to = if members == 1 { "one consumer" } else { "its consumers" };
+                let what = match members {
+                    0 => format!("has no consumers left (generation {generation})"),
+                    _ => format!("shares its partitions out to {to} (generation {generation})"),
+                };
+                one(&me, &what, Tone::Plain)
+            }
+            Note::CommitFenced { member, partition, generation, current } => {
+                let member = self.cast.name(member);
+                let what = format!(
+                    "refuses {member}'s offset of partition {partition}: generation {generation} \
+                     is over, this is {current}"
+                );
+                one(&me, &what, Tone::Bad)
+            }
+            Note::LeaderElected { leader, .. } => {
+                let what = format!("gives {} the cleaners' job", self.cast.name(leader));
+                one(&me, &what, Tone::Plain)
+            }
+            Note::StaleLeader { leader, gateway, .. } => {
+                let (leader, server) = (self.cast.name(leader), self.cast.name(gateway));
+                let what = format!("refuses {leader}, which was overtaken, to clean up {server}");
+                one(&me, &what, Tone::Bad)
+            }
+            Note::JobRan { leader, gateway, .. } => {
+                let (leader, server) = (self.cast.name(leader), self.cast.name(gateway));
+                one(&me, &format!("has cleaned up {server} for {leader}"), Tone::Plain)
+            }
             _ => self.load_note(me, note),
         }
     }
@@ -389,6 +471,25 @@ impl Teller<'_> {
             Note::Draining { connections, .. } => {
                 let what = format!("is drained: {connections} connections are to go elsewhere");
                 one(&me, &what, Tone::Plain)
+            }
+            Note::DeadLettered { id, device, rejections, .. } if self.is_named(device) => {
+                let who = self.device(device);
+                let what =
+                    format!("sets {id} aside for a person: {who} refused it {rejections} times");
+                one(&me, &what, Tone::Bad)
+            }
+            Note::Alerted { alarm, letters, oldest } => {
+                let name: &str = alarm.into();
+                let age = oldest.as_secs();
+                let what = format!("alerts: {name}: {letters} wait, the oldest for {age} s");
+                one(&me, &what, Tone::Bad)
+            }
+            Note::DeadLettersHandled { letters } => {
+                one(&me, &format!("is rid of {letters} dead letters"), Tone::Plain)
+            }
+            Note::AlertCleared { alarm } => {
+                let name: &str = alarm.into();
+                one(&me, &format!("says that {name} is over"), Tone::Plain)
             }
             Note::Drained { left: 0, .. } => one(&me, "is empty", Tone::Plain),
             Note::Drained { left, .. } => {

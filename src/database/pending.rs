@@ -192,9 +192,7 @@ impl Database {
 impl Database {
     /// Hands a row out, and says what a holder has to name.
     pub(super) fn grant(&mut self, now: Now, key: Key, out: &mut Outbox) -> Term {
-        self.leases += 1;
-        let boot = u64::from(self.timeline) << 16 | u64::from(self.boot.0);
-        let term = Term(boot << 32 | u64::from(self.leases));
+        let term = self.next_term();
         let hidden = match self.config.design.queue {
             Queue::Leased | Queue::InMemory | Queue::AtLeastOnce => limits::LEASE,
             // `enable.auto.commit`: at the next interval it counts as consumed.
@@ -213,6 +211,13 @@ impl Database {
             out.note(Note::LeaseGranted { device, conversation, term });
         }
         term
+    }
+
+    /// Greater than every earlier one, also of earlier boots.
+    pub(super) fn next_term(&mut self) -> Term {
+        self.leases += 1;
+        let boot = u64::from(self.timeline) << 16 | u64::from(self.boot.0);
+        Term(boot << 32 | u64::from(self.leases))
     }
 
     /// Whether who was handed a row is the only one who may work on it. Brokers and task queues
@@ -472,6 +477,7 @@ impl Database {
         };
         if given_up {
             out.note(Note::DeadLettered { id, device, conversation, stamp, rejections: times });
+            self.set_aside(now, key, stamp, out);
             self.drop_now(key, Hole { from: seq, upto: seq, why: HoleReason::Poison }, out);
             // Its neighbours have waited long enough.
             if let Some(row) = self.rows.get_mut(&key) {

@@ -370,6 +370,11 @@ const STEPS: &[(&str, &str, &[&str])] = &[
         &["reads nobody's messages", "add `to`"],
     ),
     (
+        "dead letters at a phone",
+        "[[step]]\nat = \"1s\"\ndo = \"handle-dead-letters\"\nfrom = »\"alice\"",
+        &["dead letters are not at `alice`", "write from = \"db\""],
+    ),
+    (
         "a reader who writes",
         "[[step]]\nat = \"1s\"\ndo = \"read\"\nfrom = \"alice\"\nto = \"bob\"\nbody = »\"hi\"",
         &["reads, and has no `body`", "remove it"],

@@ -82,6 +82,7 @@ fn fleet() -> impl Strategy<Value = FleetSpec> {
             workers,
             monitors,
             consumers: monitors - 1,
+            cleaners: 2 * monitors - 3,
             users: 2,
             balance,
             arrive: Span::from_secs(3),

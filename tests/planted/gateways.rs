@@ -148,3 +148,25 @@ pub fn a_gateway_panics_when_it_is_declared_dead() -> (Scenario, Bug) {
     });
     (scene, bug)
 }
+
+/// A frame of a kind that a rewritten gateway no longer passed on: everything worked, and nobody
+/// saw any more who had read what.
+pub fn a_gateway_keeps_the_marks_to_itself() -> (Scenario, Bug) {
+    let scene = scene(
+        "60s",
+        r#"
+        step   = [
+            { at = "1s", from = "alice", to = "bob" },
+            { at = "10s", do = "read", from = "bob", to = "alice" },
+        ]
+        expect = { reached = ["read", "marked", "mark-shown"] }
+        "#,
+    );
+    let bug = Bug::in_steps_of(gateway, |gateway, now, event| {
+        let mut actions = gateway.sound(now, event);
+        actions
+            .retain(|action| !matches!(action, Action::Write { frame: Frame::Marks { .. }, .. }));
+        actions
+    });
+    (scene, bug)
+}

@@ -70,6 +70,8 @@ mutants! {
     pending::a_database_forgets_what_it_has_stored,
         caught_by = Dedupe, with = [NoDuplicate, Sequence];
     devices::a_device_takes_no_answer_for_a_no, caught_by = Phantom;
+    gateways::a_gateway_keeps_the_marks_to_itself, caught_by = Receipts;
+    watchers::a_registry_does_not_look_at_the_term, caught_by = OneRun;
     gateways::a_gateway_refuses_a_message_and_passes_its_beginning_on, caught_by = Phantom;
 }
 

@@ -2,6 +2,7 @@
 
 use crate::crew::Bug;
 use crate::stage::scene;
+use courier::design::Cron;
 use courier::node::{Action, Event, Timer};
 use courier::wire::Wire;
 use courier_sim::cast::Part;
@@ -13,6 +14,10 @@ fn cleaner(part: Part) -> bool {
 
 fn gateway(part: Part) -> bool {
     part == Part::Gateway
+}
+
+fn registry(part: Part) -> bool {
+    part == Part::Registry
 }
 
 fn presence(part: Part) -> bool {
@@ -78,4 +83,23 @@ pub fn a_gateway_never_asks_again_whom_its_devices_watch() -> (Scenario, Bug) {
         event => gateway.sound(now, event),
     });
     (scene, bug)
+}
+
+/// HBASE-2312 and its kin: a server that was paused beyond its lease went on writing, since the
+/// store it wrote to did not ask whose turn it was.
+pub fn a_registry_does_not_look_at_the_term() -> (Scenario, Bug) {
+    let mut scene = scene(
+        "120s",
+        r#"
+        fault  = [
+            { kind = "power-cut", target = ["server-2", "bob"], at = "0s", permanent = true },
+            { kind = "crash", target = ["cleaner-2", "cleaner-3"], at = "1s", lasts = "30s" },
+            { kind = "pause", target = "cleaner-1", lasts = "40s",
+              when = { note = "declared-dead", host = "cleaner-1" } },
+        ]
+        expect = { reached = ["leader-elected", "stale-leader", "job-ran", "cleaned"] }
+        "#,
+    );
+    scene.fleet.cleaners = 3;
+    (scene, Bug::in_design_of(registry, |design| design.cron = Cron::LeasedWithoutFencing))
 }

@@ -76,7 +76,7 @@ pub fn directory() -> Directory {
         consumers: vec![CONSUMER, CONSUMER_2],
         database: DATABASE,
         presence: PRESENCE,
-        cleaner: CLEANER,
+        cleaners: vec![CLEANER],
         groups: BTreeMap::from([(ConversationId::group(1), (1..=3).map(UserId).collect())]),
         devices: BTreeMap::new(),
         affinity: BTreeMap::new(),

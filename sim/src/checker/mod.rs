@@ -5,6 +5,7 @@
 //! not shown by the end of a run that had healed is lost, what was shown late is merely late.
 
 mod claim;
+mod converged;
 mod dedupe;
 mod expiry;
 mod findings;
@@ -15,6 +16,7 @@ mod liveness;
 mod no_duplicate;
 mod no_loss;
 mod one_owner;
+mod one_run;
 mod persist_ack;
 mod phantom;
 mod presence;
@@ -90,6 +92,8 @@ pub enum Invariant {
     Receipts,
     /// I17: nothing is shown that was not sent, or whose send had definitely failed.
     Phantom,
+    /// Of background jobs: a scheduled one runs once, and under the newest term only.
+    OneRun,
 }
 
 impl Invariant {
@@ -143,7 +147,9 @@ pub fn check(history: &History, bounds: &Bounds) -> Vec<Anomaly> {
     dedupe::check(history, &mut anomalies);
     retry_budget::check(history, &mut anomalies);
     receipts::check(history, &mut anomalies);
+    converged::check(history, bounds, &mut anomalies);
     phantom::check(history, &mut anomalies);
+    one_run::check(history, &mut anomalies);
     anomalies.sort_by_key(|anomaly| (anomaly.invariant, anomaly.at));
     anomalies
 }

@@ -47,9 +47,9 @@ pub(super) fn check(history: &History, bounds: &Bounds, anomalies: &mut Vec<Anom
 /// When any of the servers that every repair needs was disturbed.
 fn menders(history: &History, weather: &Weather) -> Spans {
     let directory = &history.cast.directory;
-    let one_of_a_kind =
-        [directory.registry, directory.event_log, directory.cleaner, directory.database];
-    let hosts = one_of_a_kind.iter().chain(&directory.monitors).chain(&directory.consumers);
+    let one_of_a_kind = [directory.registry, directory.event_log, directory.database];
+    let several = [&directory.cleaners, &directory.monitors, &directory.consumers];
+    let hosts = one_of_a_kind.iter().chain(several.into_iter().flatten());
     let disturbed: Vec<Spans> = hosts.map(|host| weather.disturbed(*host)).collect();
     Spans::union(&disturbed)
 }

@@ -5,6 +5,7 @@
 //! objects is part of what is tested.
 
 mod claims;
+mod jobs;
 mod pending;
 mod receipts;
 mod retries;
@@ -44,7 +45,8 @@ fn story() -> Story {
     let person = |name: &str, devices| watching(name, devices, &[]);
     let people =
         [person("alice", 1), person("bob", 1), person("carol", 1), watching("dora", 2, &["bob"])];
-    let numbers = Numbers { servers: 3, apps: 1, workers: 1, monitors: 2, consumers: 2 };
+    let numbers =
+        Numbers { servers: 3, apps: 1, workers: 1, monitors: 2, consumers: 2, cleaners: 1 };
     let team = ("team".to_owned(), vec![UserId(0), UserId(1), UserId(3)]);
     let cast = Cast::new(&numbers, &people, &[team], nanos(10.0));
     Story { history: History::new(Arc::new(cast)), now: 0, faults: Vec::new() }
@@ -376,7 +378,7 @@ fn judged(history: &History, timing: Timing) -> Vec<Anomaly> {
 
 use Invariant::{
     Claim, Dedupe, Expiry, FreshRegistry, Gap, InOrder, Liveness, NoDuplicate, NoLoss, OneOwner,
-    PersistAck, Phantom, Presence, Receipts, RetryBudget, Sequence, StaleBound,
+    OneRun, PersistAck, Phantom, Presence, Receipts, RetryBudget, Sequence, StaleBound,
 };
 
 #[test]

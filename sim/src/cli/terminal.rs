@@ -107,6 +107,7 @@ pub fn tell(
     tell_invariants(out, report)?;
     out.line("")?;
     tell_figures(out, plan, report)?;
+    tell_post(out, report)?;
     tell_anomalies(out, report)?;
     out.line("")?;
     tell_verdict(out, report)?;
@@ -180,6 +181,42 @@ fn tell_figures(out: &mut Output, plan: &Plan, report: &Report) -> Result<(), St
         report.virtual_ms / 1_000,
         report.wall_ms
     ))
+}
+
+/// What waits for a person.
+fn tell_post(out: &mut Output, report: &Report) -> Result<(), Stop> {
+    const TOLD_MAX: usize = 10;
+    let time = |ms: i64| clock(ms * 1_000_000);
+    let over = |how: &str, at: Option<i64>| match at {
+        Some(at) => format!("{how} at {}", time(at)),
+        None => styled(STRONG, &format!("not {how}")),
+    };
+    for letter in report.dead_letters.iter().take(TOLD_MAX) {
+        let handled = over("handled", letter.handled_at_ms);
+        out.line(&format!(
+            "  dead letter at {}: {} in {} for {}: {}; {handled}",
+            time(letter.at_ms),
+            letter.message,
+            letter.conversation,
+            letter.device,
+            letter.why,
+        ))?;
+    }
+    if report.dead_letters.len() > TOLD_MAX {
+        let rest = report.dead_letters.len() - TOLD_MAX;
+        out.line(&format!("  … and {rest} more dead letters (see --json)"))?;
+    }
+    for alert in &report.alerts {
+        let cleared = over("cleared", alert.cleared_at_ms);
+        let name = styled(BAD, &alert.alarm);
+        let times = alert.times;
+        out.line(&format!(
+            "  alert {name} at {}: {}; stated {times} times; {cleared}",
+            time(alert.at_ms),
+            alert.what,
+        ))?;
+    }
+    Ok(())
 }
 
 fn tell_anomalies(out: &mut Output, report: &Report) -> Result<(), Stop> {

@@ -9,7 +9,7 @@ use courier::design::Design;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-/// The names of the guarantee's invariants, I1 to I17.
+/// The names of the guarantee's invariants, I1 to I17, and of what background jobs promise.
 pub const GUARANTEE: &[&str] = &[
     "no-loss",
     "no-duplicate",
@@ -28,6 +28,7 @@ pub const GUARANTEE: &[&str] = &[
     "receipts",
     "dedupe",
     "phantom",
+    "one-run",
 ];
 
 /// One choice, and the alternatives that the literature offers for it.
@@ -303,6 +304,35 @@ pub const CATALOGUE: &[Choice] = &[
                 &["fresh-registry", "one-owner"],
                 "The users that were on it when it died are removed, wherever they are by now.",
                 "interval/server PR #27",
+            ),
+        ],
+    },
+    Choice {
+        name: "cron",
+        question: "Who of several cleaners does what is to be done once?",
+        alternatives: &[
+            sound(
+                "leased",
+                "Whoever holds the lease on it, under a term; the registry refuses an older term \
+                 than it has seen, and does nothing twice.",
+                "Kleppmann, How to do distributed locking (2016); Burrows, The Chubby lock service \
+                 (2006), section 2.4: sequencers",
+            ),
+            breaks(
+                "everywhere",
+                &["one-run"],
+                "Each of them, as a job does that is scheduled in the process and deployed three \
+                 times.",
+                "ShedLock's README: Spring runs a scheduled method on every node; Kubernetes \
+                 documentation, CronJob: two Jobs might be created",
+            ),
+            breaks(
+                "leased-without-fencing",
+                &["one-run"],
+                "Whoever believes that it holds the lease; one that was paused in the middle of \
+                 its job goes on with it after another has done it.",
+                "Kleppmann, How to do distributed locking (2016): a pause between the check and \
+                 the write; HBase's early bug of that kind, HBASE-2312",
             ),
         ],
     },

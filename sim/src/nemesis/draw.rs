@@ -304,7 +304,7 @@ fn give_strength(fault: &mut Fault, strength: u32, back: bool) {
 }
 
 /// The atlas: a host has one fault at a time, and of the hosts of one kind that can stand in for
-/// each other (servers, apps, workers, monitors, consumers), half stay up.
+/// each other (servers, apps, workers, monitors, consumers, cleaners), half stay up.
 fn is_fair(new: &Busy, busy: &[Busy], cast: &Cast) -> bool {
     let overlapping = || busy.iter().filter(|old| old.from < new.until && new.from < old.until);
     if overlapping().any(|old| old.hosts.iter().any(|host| new.hosts.contains(host))) {

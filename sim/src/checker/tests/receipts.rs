@@ -70,3 +70,64 @@ fn a_person_cannot_have_read_what_the_device_does_not_show() {
         "bob was told at T+1.000s that #3 in alice ~ bob is read, but the device shows #2";
     assert_eq!(what, expected);
 }
+
+/// The same, and Alice is connected.
+fn connected() -> Story {
+    let story = had().shown("alice", "alice", 1, "bob", 1).shown("alice", "alice", 2, "bob", 2);
+    story.connected("alice", "server-1", 1)
+}
+
+#[test]
+fn a_mark_that_never_arrives() {
+    let what = connected().at(77.0).breaks(Receipts);
+    let expected = "alice never showed bob as read up to #1 in alice ~ bob, marked at T+1.000s";
+    assert_eq!(what, expected);
+    let delivered = connected().mark("alice", "bob", "alice", 1, 1).at(77.0);
+    assert!(delivered.breaks(Receipts).contains("as delivered up to #2"));
+    connected().mark("alice", "bob", "alice", 2, 1).at(77.0).holds();
+    // Two heartbeats and some seconds.
+    connected().at(75.0).holds();
+}
+
+#[test]
+fn who_is_not_there_or_was_disturbed_is_told_later() {
+    connected().at(20.0).disconnected("alice", 1).at(90.0).holds();
+    connected().at(20.0).cut_off("alice").at(84.0).holds();
+    connected().at(20.0).cut_off("alice").at(86.0).breaks(Receipts);
+    for host in ["alice", "server-1", "db"] {
+        connected().at(70.0).cut_off(host).at(90.0).holds();
+    }
+}
+
+#[test]
+fn a_device_that_has_restarted_shows_nothing_until_it_is_told_again() {
+    let restarted = || {
+        let shown = connected().mark("alice", "bob", "alice", 2, 1).at(20.0).crashed("alice");
+        shown.at(21.0).started("alice").connected("alice", "server-1", 2)
+    };
+    restarted().at(100.0).breaks(Receipts);
+    restarted().mark("alice", "bob", "alice", 2, 1).at(100.0).holds();
+}
+
+#[test]
+fn what_was_read_and_never_marked() {
+    let read = || {
+        let told = connected().mark("alice", "bob", "alice", 2, 1);
+        told.connected("bob", "server-2", 1).has_read("bob", "alice", 2)
+    };
+    let what = read().mark("bob", "bob", "alice", 2, 1).at(100.0).breaks(Receipts);
+    let expected = "bob has read #2 in alice ~ bob at T+1.000s, but the database never heard of it";
+    assert_eq!(what, expected);
+    let marked = read().marked("bob", "alice", 2, 2).mark("alice", "bob", "alice", 2, 2);
+    marked.mark("bob", "bob", "alice", 2, 2).at(100.0).holds();
+    // His own devices are to know what he has read elsewhere.
+    let own = read().marked("bob", "alice", 2, 2).mark("alice", "bob", "alice", 2, 2);
+    own.at(100.0).breaks(Receipts);
+}
+
+#[test]
+fn a_failover_takes_marks_back() {
+    let failed = connected();
+    let conversation = failed.conversation("alice", "bob");
+    failed.note("db", Note::EpochBegan { conversation, epoch: 2, from: 3 }).at(100.0).holds();
+}

@@ -8,7 +8,8 @@ fn crowd() -> Story {
     let person =
         |n| Person { name: format!("p{n}"), devices: 1, servers: Vec::new(), watches: Vec::new() };
     let people: Vec<Person> = (0..30).map(person).collect();
-    let numbers = Numbers { servers: 3, apps: 1, workers: 1, monitors: 2, consumers: 2 };
+    let numbers =
+        Numbers { servers: 3, apps: 1, workers: 1, monitors: 2, consumers: 2, cleaners: 1 };
     let cast = Cast::new(&numbers, &people, &[], nanos(10.0));
     Story { history: History::new(Arc::new(cast)), now: 0, faults: Vec::new() }
 }
