@@ -250,7 +250,9 @@ impl Role for Client {
             }
             Event::Commanded(Command::GoOnline) if self.link == Link::Offline => self.prepare(out),
             Event::Commanded(Command::GoOnline) => {} // Is online, or on its way.
-            Event::Commanded(Command::Drain) => unreachable!("a device serves nobody"),
+            Event::Commanded(Command::Drain | Command::ForgetOffsets | Command::Garble) => {
+                unreachable!("a device serves nobody")
+            }
             Event::Synced { records } => self.synced(records, out),
 
             // Connecting.

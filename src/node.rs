@@ -96,6 +96,11 @@ pub enum Command {
     /// Take this gateway out in order: no new connections, and the old ones go elsewhere, some at
     /// a time (gateways only).
     Drain,
+    /// Delete what the consumer group has committed, as `kafka-consumer-groups --delete-offsets`
+    /// does, and retention by itself (event log only).
+    ForgetOffsets,
+    /// Write a record that no consumer can read to every partition (event log only).
+    Garble,
 }
 
 /// A message before its device has numbered it.

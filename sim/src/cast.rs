@@ -28,7 +28,7 @@ pub enum Part {
 impl Part {
     /// Whether a replica of it can be promoted.
     pub fn has_replica(self) -> bool {
-        self == Part::Database
+        matches!(self, Part::Database | Part::EventLog)
     }
 
     /// Whether what it keeps can be had from others: it may come back with an empty disk. The

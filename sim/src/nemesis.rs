@@ -164,7 +164,7 @@ fn draw_fault(kind: Kind, begins: i64, lasts: u64, cast: &Cast, rng: &mut impl R
             fault.by = (kind == Kind::NatDrop).then_some(At(i64::from(strength) * 600_000_000));
         }
         Kind::Failover => {
-            let replicated = cast.hosts().find(|(_, part)| part.has_replica());
+            let replicated = cast.hosts().find(|(_, part)| *part == Part::Database);
             fault.target =
                 replicated.map(|(host, _)| cast.name(host).to_owned()).into_iter().collect();
             // Replicas lag by milliseconds to seconds.
@@ -192,6 +192,9 @@ fn draw_fault(kind: Kind, begins: i64, lasts: u64, cast: &Cast, rng: &mut impl R
         Kind::Partition | Kind::OneWay => {
             fault.from = vec![one];
             fault.to = if strength <= 50 { vec!["*".to_owned()] } else { vec![other] };
+        }
+        Kind::OffsetLoss | Kind::PoisonRecord => {
+            fault.target = vec![cast.name(cast.directory.event_log).to_owned()];
         }
         Kind::Slow => {
             (fault.from, fault.to) = (vec![one], vec!["*".to_owned()]);
@@ -262,6 +265,8 @@ pub fn begin<C: Crew>(fault: &Fault, cast: &Cast, world: &mut World<C>) -> Undo 
         Kind::Wipe => return each(&target, |host| world.wipe(host)),
         Kind::DiskSlow => return each(&target, |host| world.slow_disk(host, by.unsigned_abs())),
         Kind::DiskFull => return each(&target, |host| world.fill_disk(host)),
+        Kind::OffsetLoss => return order(&target, Command::ForgetOffsets, world),
+        Kind::PoisonRecord => return order(&target, Command::Garble, world),
         Kind::Fin | Kind::Reset | Kind::HalfOpen => {
             let (from, to) = (hosts(named(&fault.from)), hosts(named(&fault.to)));
             let everybody = hosts(cast.hosts().map(|(host, _)| host));
@@ -313,6 +318,7 @@ pub fn end<C: Crew>(fault: &Fault, undo: Undo, cast: &Cast, world: &mut World<C>
             Kind::ClockDrift => world.drift_clock(host, 0),
             Kind::Drain => restart(host, world),
             Kind::Deploy => unreachable!("a deploy goes host by host"),
+            Kind::OffsetLoss | Kind::PoisonRecord => {}
             Kind::Fin
             | Kind::Reset
             | Kind::HalfOpen
@@ -341,6 +347,12 @@ pub fn restart<C: Crew>(host: HostId, world: &mut World<C>) {
         world.stop(host);
         world.start(host);
     }
+}
+
+fn order<C: Crew>(target: &[HostId], command: Command, world: &mut World<C>) -> Undo {
+    each(target, |host| {
+        world.command(host, command.clone());
+    })
 }
 
 fn each(target: &[HostId], mut verb: impl FnMut(HostId)) -> Undo {

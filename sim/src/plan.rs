@@ -304,7 +304,9 @@ pub enum Kind {
     PowerCut,
     /// A store dies and at the end its replica takes over, without the last records: those of the
     /// time that it lagged. They were durable and may have been acknowledged (PostgreSQL with
-    /// asynchronous replication; GitHub, 2018-10-21).
+    /// asynchronous replication; GitHub, 2018-10-21; Kafka's unclean leader election, or `acks=all`
+    /// when one broker is all that is in sync). What a consumer group has committed is another
+    /// topic, with leaders of its own, and stays: it may point beyond what is left.
     Failover,
     /// The process stops running; its kernel goes on. It resumes at the end.
     Pause,
@@ -367,6 +369,15 @@ pub enum Kind {
     /// is room again, at the end. A store that retries after ENOSPC and answers nobody meanwhile
     /// looks like this (Kafka and PostgreSQL stop instead: for that write a crash).
     DiskFull,
+    /// The log forgets what its consumer group has committed, at once: after
+    /// `offsets.retention.minutes`, which before Kafka 2.1 ran for idle partitions of a living
+    /// group (KAFKA-4682), or by an operator's tool. Members go on where they are; whoever takes a
+    /// partition over finds no place, and goes on by its reset policy.
+    OffsetLoss,
+    /// Somebody writes a record that no consumer can read to every partition of the log, at once:
+    /// a producer with a newer schema, a console producer in the wrong topic (KAFKA-4740). It stays
+    /// there for good.
+    PoisonRecord,
 }
 
 impl Kind {
@@ -377,6 +388,7 @@ impl Kind {
     /// Whether it is over as soon as it has happened.
     pub fn is_instant(self) -> bool {
         matches!(self, Kind::Fin | Kind::Reset | Kind::HalfOpen)
+            || matches!(self, Kind::OffsetLoss | Kind::PoisonRecord)
     }
 }
 
@@ -952,6 +964,7 @@ impl Fault {
                 Needs::Target
             }
             SlowReader | SlowHost | Suspend | Wipe | DiskSlow | DiskFull => Needs::Target,
+            OffsetLoss | PoisonRecord => Needs::Target,
             Partition | OneWay | Slow | Loss | Duplicate | Reorder => Needs::Links,
             Fin | Reset | HalfOpen | NatDrop => Needs::Links,
         };
@@ -996,7 +1009,7 @@ impl Fault {
         let unreplicated = |host: &HostId| !cast.part(*host).has_replica();
         if self.kind == Failover && self.hosts(cast).iter().any(unreplicated) {
             let what = "has no replica that could take over".to_owned();
-            return wrong("target", what, "only db has one");
+            return wrong("target", what, "only db and log have one");
         }
         if self.kind == Failover && self.by.is_some_and(|by| by.0 < 0) {
             return wrong("by", "a replica cannot be ahead".to_owned(), "write it without -");

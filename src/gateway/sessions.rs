@@ -75,7 +75,9 @@ impl Gateway {
         let connection = self.connections.get_mut(&conn).expect("it just spoke");
         connection.session = Some(session);
         let protocol = connection.protocol;
-        self.devices.insert(device, conn);
+        if self.devices.insert(device, conn).is_none() {
+            self.walk_further();
+        }
         self.check_registry_later(out);
         self.beat(session, out);
         let incarnation = self.incarnation;

@@ -42,11 +42,12 @@ fn consumer(timing: Timing) -> Script<Consumer> {
 }
 
 fn polled(from: u64, events: Vec<SessionEvent>) -> Wire {
-    Wire::Polled { generation: 1, partition: 0, from, end: from + events.len() as u64, events }
+    let end = from + events.len() as u64;
+    Wire::Polled { generation: 1, partition: 0, from: place(from), events, epoch: 1, end }
 }
 
 fn applied(next: u64) -> Wire {
-    Wire::Applied { partition: 0, next, displaced: vec![], dead: vec![] }
+    Wire::Applied { partition: 0, next: place(next), displaced: vec![], dead: vec![] }
 }
 
 #[test]
@@ -57,8 +58,8 @@ fn it_commits_only_what_the_registry_has_applied() {
     t.receives(EVENT_LOG, polled(0, events));
     t.beat("the gateway of a session that lost is told, and waiting rows are woken");
     let displaced = vec![Displacement { loser: old, winner: 2 }];
-    t.receives(REGISTRY, Wire::Applied { partition: 0, next: 2, displaced, dead: vec![] });
-    t.receives(EVENT_LOG, Wire::Committed { generation: 1, partition: 0, next: 2 });
+    t.receives(REGISTRY, Wire::Applied { partition: 0, next: place(2), displaced, dead: vec![] });
+    t.receives(EVENT_LOG, Wire::Committed { generation: 1, partition: 0, next: place(2) });
     t.beat("the controlled rate: one batch per interval").pass(CONSUMER_POLL);
     golden!(t);
 }
@@ -70,7 +71,7 @@ fn a_question_without_an_answer_is_asked_again() {
     t.receives(EVENT_LOG, polled(0, vec![SessionEvent::Opened(session(2, 1, 1))]));
     t.pass(RETRY_STORE).receives(REGISTRY, applied(1));
     t.pass(RETRY_STORE)
-        .receives(EVENT_LOG, Wire::Committed { generation: 1, partition: 0, next: 1 });
+        .receives(EVENT_LOG, Wire::Committed { generation: 1, partition: 0, next: place(1) });
     golden!(t);
 }
 
@@ -80,12 +81,12 @@ fn answers_to_an_earlier_try_change_nothing() {
     let opened = |epoch| SessionEvent::Opened(session(2, epoch, 1));
     t.unseen(|t| {
         t.receives(EVENT_LOG, polled(0, vec![opened(1)])).receives(REGISTRY, applied(1));
-        t.receives(EVENT_LOG, Wire::Committed { generation: 1, partition: 0, next: 1 });
+        t.receives(EVENT_LOG, Wire::Committed { generation: 1, partition: 0, next: place(1) });
         t.pass(CONSUMER_POLL).receives(EVENT_LOG, polled(1, vec![opened(2)]));
     });
     t.beat("it is applying the second entry; the answers about the first come once more");
     t.receives(EVENT_LOG, polled(0, vec![opened(1)])).receives(REGISTRY, applied(1));
-    t.receives(EVENT_LOG, Wire::Committed { generation: 1, partition: 0, next: 1 });
+    t.receives(EVENT_LOG, Wire::Committed { generation: 1, partition: 0, next: place(1) });
     t.receives(REGISTRY, applied(2));
     golden!(t);
 }
@@ -144,7 +145,7 @@ fn a_zombie_is_told_by_its_commit_and_joins_again() {
     t.receives(EVENT_LOG, Wire::Fenced { generation: 1, partition: 0 });
     t.receives(EVENT_LOG, Wire::UnknownMember { member: MEMBER });
     t.beat("what was meant for its earlier generation finds nothing");
-    t.receives(EVENT_LOG, Wire::Committed { generation: 1, partition: 0, next: 1 });
+    t.receives(EVENT_LOG, Wire::Committed { generation: 1, partition: 0, next: place(1) });
     t.receives(EVENT_LOG, assigned(3, [0]));
     golden!(t);
 }
@@ -179,7 +180,7 @@ fn a_displaced_connections_gateway_is_asked_until_it_confirms() {
     });
     let lost = |user| Displacement { loser: session(user, 1, user - 1), winner: 2 };
     let displaced = vec![lost(2), lost(3)];
-    t.receives(REGISTRY, Wire::Applied { partition: 0, next: 2, displaced, dead: vec![] });
+    t.receives(REGISTRY, Wire::Applied { partition: 0, next: place(2), displaced, dead: vec![] });
     t.beat("server-1 has closed it").receives(server(1), Wire::Displaced(lost(2)));
     t.beat("server-2 is asked again; then its process is not there");
     t.pass(RETRY_STORE).refused(server(2), Wire::Displace(lost(3))).pass(RETRY_STORE);
@@ -192,7 +193,7 @@ fn a_group_that_has_committed_more_already_does_not_stall_it() {
     let mut t = consumer(Timing::default()).untold();
     t.receives(EVENT_LOG, polled(10, vec![SessionEvent::Opened(session(2, 1, 1))]));
     t.receives(REGISTRY, applied(11));
-    t.receives(EVENT_LOG, Wire::Committed { generation: 1, partition: 0, next: 20 });
+    t.receives(EVENT_LOG, Wire::Committed { generation: 1, partition: 0, next: place(20) });
     let before = t.done.len();
     t.pass(CONSUMER_POLL);
     let polls = |action: &Action| matches!(action, Action::Send { wire: Wire::Poll { .. }, .. });

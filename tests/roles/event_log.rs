@@ -32,7 +32,7 @@ fn beats(generation: u32) -> Wire {
 }
 
 fn commit(generation: u32, next: u64) -> Wire {
-    Wire::Commit { generation, partition: PARTITION, next }
+    Wire::Commit { generation, partition: PARTITION, next: place(next) }
 }
 
 /// User 2's events.
@@ -48,7 +48,7 @@ fn poll(from: Option<u64>) -> Wire {
 }
 
 fn poll_in(generation: u32, from: Option<u64>) -> Wire {
-    Wire::Poll { generation, partition: PARTITION, from, most: 2 }
+    Wire::Poll { generation, partition: PARTITION, from: from.map(place), most: 2 }
 }
 
 #[test]
@@ -119,7 +119,7 @@ fn a_member_that_falls_silent_loses_its_partitions() {
         }
     });
     t.beat("only the first has beaten; the other wakes up").synced();
-    t.receives(CONSUMER_2, Wire::Commit { generation: 2, partition: PARTITION, next: 9 });
+    t.receives(CONSUMER_2, Wire::Commit { generation: 2, partition: PARTITION, next: place(9) });
     t.receives(CONSUMER_2, Wire::GroupHeartbeat { member: 72, generation: 2 });
     t.receives(CONSUMER_2, OTHER_JOINS).synced();
     golden!(t);

@@ -8,8 +8,9 @@ use crate::history::{Fact, History, Life, Phase};
 use courier::id::HostId;
 use std::collections::BTreeMap;
 
-/// Kinds of fault that are none: what operators do every week.
-const ORDERLY: [&str; 2] = ["drain", "deploy"];
+/// Kinds of fault that are none: what operators do every week, and what befalls a record and not a
+/// host.
+const ORDERLY: [&str; 4] = ["drain", "deploy", "offset-loss", "poison-record"];
 
 /// Spans of true time, in order, apart from each other; both ends belong to a span.
 #[derive(Clone, Debug, Default)]

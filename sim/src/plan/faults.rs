@@ -161,6 +161,9 @@ impl Fault {
                 |part| part.may_lose_its_disk(),
                 "only registry and presence hold nothing that exists nowhere else",
             ),
+            Kind::OffsetLoss | Kind::PoisonRecord => {
+                (|part| part == Part::EventLog, "only log has records and offsets")
+            }
             Kind::SlowReader | Kind::Suspend => {
                 (|part| matches!(part, Part::Client(_)), "only people's devices do that")
             }

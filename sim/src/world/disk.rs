@@ -76,12 +76,15 @@ impl Platter {
         self.torn = tears && appended > self.durable;
     }
 
-    /// A replica takes over that had only what was durable `until` then.
+    /// A replica takes over that had only what was durable `until` then, and all of what is kept
+    /// apart.
     pub fn promote(&mut self, until: u64) {
         let known = self.synced.partition_point(|(at, _)| *at <= until);
         self.durable = known.checked_sub(1).map_or(0, |last| self.synced[last].1);
         self.synced.truncate(known);
-        self.records.truncate(self.durable);
+        let lost = self.records.split_off(self.durable);
+        self.records.extend(lost.into_iter().filter(Record::is_kept_apart));
+        self.durable = self.records.len();
         self.timeline += 1;
     }
 
