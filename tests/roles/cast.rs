@@ -57,6 +57,8 @@ pub fn name(host: HostId) -> String {
         PRESENCE => "presence".into(),
         CLEANER => "cleaner".into(),
         WORKER => "worker".into(),
+        // Whom a garbled record names.
+        HostId(0) => "nobody".into(),
         HostId(number @ PHONES..) => format!("u{}", number - PHONES),
         HostId(number @ MONITORS..) => format!("monitor-{}", number - MONITORS),
         HostId(number @ APPS..) => format!("app-{}", number - APPS),
