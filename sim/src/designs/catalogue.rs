@@ -519,7 +519,8 @@ pub const CATALOGUE: &[Choice] = &[
             breaks(
                 "latest",
                 &["one-owner"],
-                "At the end: what was waiting is skipped, and who connected meanwhile is not found.",
+                "At the end: what was waiting is skipped, and who connected meanwhile is not \
+                 found.",
                 "Kafka documentation, auto.offset.reset = latest, the default; KAFKA-4682",
             ),
         ],

@@ -100,3 +100,33 @@ impl Platter {
         &self.records[..self.durable]
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use courier::id::Place;
+
+    fn logged(epoch: u32) -> Record {
+        Record::LeaderEpoch(epoch)
+    }
+
+    #[test]
+    fn a_replica_lacks_what_it_lagged_behind_and_nothing_of_what_is_kept_apart() {
+        let mut platter = Platter::default();
+        let committed = Record::Committed { partition: 0, next: Place { epoch: 1, offset: 3 } };
+        for (at, record) in [logged(2), logged(3), committed.clone(), logged(4)].iter().enumerate()
+        {
+            platter.append(record.clone());
+            platter.sync(at as u64 + 1, Some(at as u64));
+        }
+        platter.promote(0);
+        assert_eq!(platter.records(), [logged(2), committed.clone()]);
+        let disk = platter.boot();
+        assert_eq!((disk.records.len(), disk.timeline), (2, 1));
+        platter.append(logged(5));
+        platter.sync(1, Some(9));
+        platter.promote(9);
+        assert_eq!(platter.records(), [logged(2), committed, logged(5)]);
+        assert_eq!(platter.boot().timeline, 2);
+    }
+}

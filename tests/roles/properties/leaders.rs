@@ -323,8 +323,7 @@ proptest! {
         for _ in 0..(ROUTABLE_WITHIN + patience).as_secs() {
             house.a_good_second();
         }
-        let newest: Vec<(u32, u32)> = house.epochs.iter().map(|(user, epoch)| (*user, *epoch)).collect();
-        for (user, epoch) in newest {
+        for (user, epoch) in house.epochs.clone() {
             if let Some(on) = house.open.get(&conn(user, epoch)).copied() {
                 prop_assert_eq!(house.row(user), Some(session(user, epoch, on as u32 + 1)));
             }
