@@ -23,7 +23,7 @@ use crate::time::Now;
 use crate::wire::{SessionEvent, Wire};
 use group::Group;
 use partition::{Partition, Read, Waiting};
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// What waits for the disk.
 #[derive(Clone, Debug)]
@@ -42,6 +42,9 @@ pub struct EventLog {
     epoch: u32,
     /// It has just been promoted, and its disk does not say so yet.
     elected: bool,
+    /// The last batch of each gateway in this boot. A producer that is not idempotent: what comes
+    /// again is appended again, since its readers apply by epoch and lose nothing by it.
+    batches: BTreeMap<HostId, BatchId>,
     /// Somebody is looking for silent members.
     watching: bool,
     /// Records appended in this boot.
@@ -87,6 +90,7 @@ impl EventLog {
             group: Group::after(generation),
             epoch,
             elected,
+            batches: BTreeMap::new(),
             watching: false,
             appended: 0,
             syncing: false,
@@ -101,6 +105,9 @@ impl Role for EventLog {
         match event {
             Event::Booted => self.begin(out),
             Event::Received { from, wire: Wire::Publish { batch, events } } => {
+                if self.batches.insert(from, batch).is_some_and(|last| batch <= last) {
+                    out.note(Note::BatchRepeated { gateway: from, batch });
+                }
                 for event in events {
                     self.append(partition_of(event), event, out);
                 }

@@ -4,7 +4,7 @@
 //! system. A note says what happened at the role that states it, never what it hopes of others.
 
 use crate::id::{
-    ConversationId, DeviceId, HostId, Incarnation, MessageId, Session, Stamp, Term, UserId,
+    BatchId, ConversationId, DeviceId, HostId, Incarnation, MessageId, Session, Stamp, Term, UserId,
 };
 use crate::node::CloseCause;
 use crate::wire::{Hole, Rejection};
@@ -343,6 +343,12 @@ pub enum Note {
     ConsumerApplied {
         partition: u32,
         next: u64,
+    },
+    /// A gateway has published a batch again, for it was not answered in time, and the log has
+    /// appended it again.
+    BatchRepeated {
+        gateway: HostId,
+        batch: BatchId,
     },
     /// A replica leads the log from here on, in this epoch. Of what its predecessor had, the last
     /// may be missing.

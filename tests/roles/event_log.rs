@@ -237,3 +237,12 @@ fn a_garbled_record_is_an_entry_like_any_other() {
     t.receives(CONSUMER, poll(None)).commanded(Command::Garble).synced();
     golden!(t);
 }
+
+#[test]
+fn a_batch_that_comes_again_is_appended_again() {
+    let mut t = log().without(&["GroupSession", "sync"]);
+    t.receives(server(1), publish(1, 1..=1)).receives(server(1), publish(1, 1..=1));
+    t.beat("numbers are each gateway's own").receives(server(2), publish(1, 2..=2));
+    t.receives(server(1), publish(2, 3..=3)).synced();
+    golden!(t);
+}

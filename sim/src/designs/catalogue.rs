@@ -430,8 +430,7 @@ pub const CATALOGUE: &[Choice] = &[
     },
     Choice {
         name: "poison",
-        question: "What becomes of a message that its device cannot take, or a record that its \
-                   consumer cannot read?",
+        question: "What becomes of what nobody can take: a message, a record of the log?",
         alternatives: &[
             sound(
                 "dead-letter",
