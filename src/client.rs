@@ -250,7 +250,12 @@ impl Role for Client {
             }
             Event::Commanded(Command::GoOnline) if self.link == Link::Offline => self.prepare(out),
             Event::Commanded(Command::GoOnline) => {} // Is online, or on its way.
-            Event::Commanded(Command::Drain | Command::HandleDeadLetters) => {
+            Event::Commanded(
+                Command::Drain
+                | Command::HandleDeadLetters
+                | Command::ForgetOffsets
+                | Command::Garble,
+            ) => {
                 unreachable!("a device serves nobody")
             }
             Event::Synced { records } => self.synced(records, out),

@@ -5,17 +5,22 @@
 //! each batch at the registry, tells the database what changed, has displaced connections closed,
 //! and commits only after applying. Applying is by epoch, so a batch that is read twice, or applied
 //! late by a member that was paused and has lost its partitions meanwhile, changes nothing; its
-//! commit is refused. A consumer never judges an event, and keeps no position of its own.
+//! commit is refused. A consumer never judges an event, but it may be unable to read one
+//! ([`poison`]); and it keeps no place of its own beyond its generation ([`place`]).
+
+mod place;
+mod poison;
 
 use crate::design::Design;
 use crate::directory::Directory;
-use crate::id::DeviceId;
+use crate::id::{DeviceId, Place};
 use crate::limits;
 use crate::node::{Event, Outbox, Role, Timer};
 use crate::note::Note;
 use crate::time::{Instant, Now};
 use crate::timing::Timing;
 use crate::wire::{Displacement, SessionEvent, Wire};
+use poison::Look;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
@@ -33,11 +38,11 @@ pub struct Config {
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Stage {
     /// Waiting for entries from `from` on (none: from where the group committed).
-    Polling { from: Option<u64> },
+    Polling { from: Option<Place> },
     /// Waiting for the registry to have applied these.
-    Applying { next: u64, events: Vec<SessionEvent>, since: Instant },
+    Applying { next: Place, events: Vec<SessionEvent>, since: Instant },
     /// Waiting for the log to have noted that.
-    Committing { next: u64 },
+    Committing { next: Place },
 }
 
 /// A partition of this member.
@@ -45,6 +50,8 @@ enum Stage {
 struct Owned {
     stage: Stage,
     known: Known,
+    /// How often the entry that is next could not be read.
+    refused: u32,
 }
 
 /// Since when a partition's entries have been known to this consumer.
@@ -111,11 +118,23 @@ impl Role for Consumer {
             // Nothing new, or no answer: ask (again) whatever this stage asks.
             Event::Fired(Timer::Retry(partition)) => self.ask(partition, out),
             Event::Received {
-                wire: Wire::Polled { generation, partition, from, events, end },
+                wire: Wire::Polled { generation, partition, from, events, epoch, end },
                 ..
             } => {
                 if self.generation == Some(generation) {
-                    self.polled(now, partition, from, events, end, out);
+                    self.polled(now, partition, Entries { from, events, epoch, end }, out);
+                }
+            }
+            Event::Received { wire: Wire::Unplaced { generation, partition, end }, .. } => {
+                if self.generation == Some(generation) {
+                    self.unplaced(partition, end, out);
+                }
+            }
+            Event::Received {
+                wire: Wire::Diverged { generation, partition, from, at }, ..
+            } => {
+                if self.generation == Some(generation) {
+                    self.diverged(partition, from, at, out);
                 }
             }
             Event::Received {
@@ -195,8 +214,7 @@ impl Consumer {
         earlier.retain(|_, _| follows);
         self.generation = Some(generation);
         for partition in partitions {
-            let fresh = || Owned { stage: Stage::Polling { from: None }, known: Known::default() };
-            let owned = earlier.remove(&partition).unwrap_or_else(fresh);
+            let owned = earlier.remove(&partition).unwrap_or_else(|| Owned::from(None));
             let asks_again = !matches!(owned.stage, Stage::Applying { .. });
             self.partitions.insert(partition, owned);
             if asks_again {
@@ -229,33 +247,44 @@ impl Consumer {
         out.set_timer(Timer::Retry(partition), limits::RETRY_STORE);
     }
 
-    fn polled(
-        &mut self,
-        now: Now,
-        partition: u32,
-        from: u64,
-        mut events: Vec<SessionEvent>,
-        end: u64,
-        out: &mut Outbox,
-    ) {
+    fn polled(&mut self, now: Now, partition: u32, entries: Entries, out: &mut Outbox) {
+        let Entries { from, mut events, epoch, end } = entries;
         let lag = self.config.timing.consumer_lag;
-        let Some(Owned { stage, known }) = self.partitions.get_mut(&partition) else { return };
-        match stage {
+        let Some(owned) = self.partitions.get_mut(&partition) else { return };
+        match owned.stage {
             Stage::Polling { from: asked } if asked.is_none_or(|asked| asked == from) => {}
             _ => return, // The answer to an earlier try.
         }
-        let next = known.ripe(now.mono, lag, end).min(from + events.len() as u64);
-        events.truncate(next.saturating_sub(from) as usize);
+        let ripe = owned.known.ripe(now.mono, lag, end).saturating_sub(from.offset);
+        events.truncate(usize::try_from(ripe).unwrap_or(usize::MAX));
         if events.is_empty() {
-            *stage = Stage::Polling { from: Some(from) };
+            owned.stage = Stage::Polling { from: Some(from) };
             out.set_timer(Timer::Retry(partition), limits::CONSUMER_POLL);
-        } else {
-            *stage = Stage::Applying { next, events, since: now.mono };
-            self.ask(partition, out);
+            return;
+        }
+        let after = |entries: usize| Place { epoch, offset: from.offset + entries as u64 };
+        match poison::look(self.config.design.poison, &events, &mut owned.refused) {
+            Look::Readable { count } => {
+                events.truncate(count);
+                owned.stage = Stage::Applying { next: after(count), events, since: now.mono };
+                self.ask(partition, out);
+            }
+            Look::Refused { tries } => {
+                out.note(Note::RecordRefused { partition, offset: from.offset, tries });
+                owned.stage = Stage::Polling { from: Some(from) };
+                out.set_timer(Timer::Retry(partition), limits::RETRY_STORE);
+            }
+            Look::SetAside { noted } => {
+                if noted {
+                    out.note(Note::RecordSetAside { partition, offset: from.offset });
+                }
+                owned.stage = Stage::Committing { next: after(1) };
+                self.ask(partition, out);
+            }
         }
     }
 
-    fn applied(&mut self, partition: u32, next: u64, out: &mut Outbox) {
+    fn applied(&mut self, partition: u32, next: Place, out: &mut Outbox) {
         let Some(Owned { stage, .. }) = self.partitions.get_mut(&partition) else { return };
         let Stage::Applying { next: awaited, events, .. } = stage else { return };
         if *awaited != next {
@@ -263,14 +292,14 @@ impl Consumer {
         }
         let opened = opened(events);
         *stage = Stage::Committing { next };
-        out.note(Note::ConsumerApplied { partition, next });
+        out.note(Note::ConsumerApplied { partition, next: next.offset });
         if !opened.is_empty() {
             out.send(self.config.directory.database, Wire::Wake { devices: opened });
         }
         self.ask(partition, out);
     }
 
-    fn committed(&mut self, partition: u32, next: u64, out: &mut Outbox) {
+    fn committed(&mut self, partition: u32, next: Place, out: &mut Outbox) {
         let Some(Owned { stage, .. }) = self.partitions.get_mut(&partition) else { return };
         // The group may have committed more already, in this consumer's earlier life.
         if matches!(stage, Stage::Committing { next: ours } if *ours <= next) {
@@ -303,7 +332,22 @@ impl Consumer {
     }
 }
 
+/// What the log has answered to a poll.
+struct Entries {
+    from: Place,
+    events: Vec<SessionEvent>,
+    /// The leader's who wrote them.
+    epoch: u32,
+    /// Where the log ends.
+    end: u64,
+}
+
 impl Owned {
+    /// A partition of which nothing is known but where to go on.
+    fn from(place: Option<Place>) -> Self {
+        Self { stage: Stage::Polling { from: place }, known: Known::default(), refused: 0 }
+    }
+
     /// The registry has not taken this batch for so long that another member should try.
     fn is_stuck(&self, now: Instant) -> bool {
         let Stage::Applying { since, .. } = self.stage else { return false };

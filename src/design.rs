@@ -180,7 +180,8 @@ choice! {
 }
 
 choice! {
-    /// What becomes of a message that its device cannot take.
+    /// What becomes of a message that its device cannot take, and of a record that its consumer
+    /// cannot read.
     Poison {
         /// It is tried a few times, then leaves a dead letter and a hole with a reason.
         DeadLetter,
@@ -218,6 +219,16 @@ choice! {
         ExplainedHole,
         /// Nothing.
         SilentDrop,
+    }
+}
+
+choice! {
+    /// Where a consumer goes on if its group's place in the log is forgotten.
+    OffsetReset {
+        /// At the first entry: everything again.
+        Earliest,
+        /// At the end: what was waiting is skipped.
+        Latest,
     }
 }
 
@@ -269,6 +280,7 @@ design! {
     dead_peer: DeadPeer,
     presence: Online,
     overflow: Overflow,
+    offset_reset: OffsetReset,
 }
 
 impl Design {
@@ -289,5 +301,7 @@ impl Design {
         dead_peer: DeadPeer::Heartbeats,
         presence: Online::Literal,
         overflow: Overflow::SilentDrop,
+        // The textbook does not say; its log never forgets.
+        offset_reset: OffsetReset::Earliest,
     };
 }

@@ -5,7 +5,9 @@
 //! synced; a power cut may also leave the first lost record half written, which a boot sees as
 //! [`Disk::torn`] (the checksum of a real log detects it). `boot(disk)` is the only way back.
 
-use crate::id::{ConversationId, DeviceId, HostId, Incarnation, MessageId, Session, Stamp, Term};
+use crate::id::{
+    ConversationId, DeviceId, HostId, Incarnation, MessageId, Place, Session, Stamp, Term,
+};
 use crate::note::Removal;
 use crate::time::Wall;
 use crate::wire::{Hole, Mark, Message, SessionEvent};
@@ -88,9 +90,13 @@ pub enum Record {
     /// Event log: one entry of one partition.
     Logged { partition: u32, event: SessionEvent },
     /// Event log: a consumer group has applied everything before `next`.
-    Committed { partition: u32, next: u64 },
+    Committed { partition: u32, next: Place },
     /// Event log: the consumer group has been rebalanced so often.
     Generation(u32),
+    /// Event log: whatever the group had committed so far is forgotten.
+    OffsetsLost,
+    /// Event log: entries from here on are this leader's.
+    LeaderEpoch(u32),
 
     /// Registry: a row, written.
     Row(Session),
@@ -105,4 +111,13 @@ pub enum Record {
 
     /// Monitor: this incarnation of a gateway has answered.
     Sighted { gateway: HostId, incarnation: Incarnation },
+}
+
+impl Record {
+    /// Whether a store keeps it apart from its other records, on replicas of its own, so that a
+    /// replica that lags with the others has it all the same. Kafka's `__consumer_offsets` is a
+    /// topic with leaders of its own: it may know of an entry that the partition has lost.
+    pub fn is_kept_apart(&self) -> bool {
+        matches!(self, Self::Committed { .. } | Self::Generation(_) | Self::OffsetsLost)
+    }
 }

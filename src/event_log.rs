@@ -6,46 +6,31 @@
 //! answered that it is fenced, and gets no entry and moves no offset. A user's events share a
 //! partition, so they keep the order in which they arrived; that this is not the order in which
 //! they happened is the readers' business, not the log's.
+//!
+//! When a replica takes over it leads in an epoch of its own, and may lack the last entries of its
+//! predecessor, acknowledged or not. It says so to whoever has read them, by the epoch of what they
+//! have read, and its epoch to every gateway that asks: what they had published may be gone.
 
 mod group;
+mod partition;
 
 use crate::disk::{Disk, Record};
-use crate::id::{BatchId, HostId};
+use crate::id::{BatchId, HostId, Place};
 use crate::limits;
-use crate::node::{Event, Outbox, Role, Timer};
+use crate::node::{Command, Event, Outbox, Role, Timer};
 use crate::note::Note;
 use crate::time::Now;
 use crate::wire::{SessionEvent, Wire};
 use group::Group;
-use std::collections::{BTreeSet, VecDeque};
-
-#[derive(Clone, Debug, Default)]
-struct Partition {
-    events: Vec<SessionEvent>,
-    /// How many entries are durable; only these are read.
-    durable: u64,
-    /// Where the consumer group goes on.
-    committed: u64,
-    /// A poll that found nothing, answered when there is something.
-    waiting: Option<Waiting>,
-}
-
-/// A poll that is held. A later one takes its place: its asker has given the earlier one up. It is
-/// forgotten with its generation: what comes then is for the partition's next owner.
-#[derive(Clone, Copy, Debug)]
-struct Waiting {
-    who: HostId,
-    generation: u32,
-    from: u64,
-    most: u32,
-}
+use partition::{Partition, Read, Waiting};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// What waits for the disk.
 #[derive(Clone, Debug)]
 enum Durable {
     Logged { partition: u32 },
     Published { to: HostId, batch: BatchId },
-    Committed { to: HostId, generation: u32, partition: u32, next: u64 },
+    Committed { to: HostId, generation: u32, partition: u32, next: Place },
     Rebalanced { generation: u32 },
 }
 
@@ -53,6 +38,13 @@ enum Durable {
 pub struct EventLog {
     partitions: Vec<Partition>,
     group: Group,
+    /// Which leader this is, from 1: each that was promoted counts one.
+    epoch: u32,
+    /// It has just been promoted, and its disk does not say so yet.
+    elected: bool,
+    /// The last batch of each gateway in this boot. A producer that is not idempotent: what comes
+    /// again is appended again, since its readers apply by epoch and lose nothing by it.
+    batches: BTreeMap<HostId, BatchId>,
     /// Somebody is looking for silent members.
     watching: bool,
     /// Records appended in this boot.
@@ -66,61 +58,90 @@ impl EventLog {
     pub fn boot(disk: &Disk) -> Self {
         let mut partitions = vec![Partition::default(); limits::LOG_PARTITIONS as usize];
         let mut generation = 0;
+        let epoch = Place::START.epoch + disk.timeline;
+        let mut led = Place::START.epoch;
         for record in &disk.records {
             match record {
                 Record::Logged { partition, event } => {
                     let partition = &mut partitions[*partition as usize];
-                    partition.events.push(*event);
-                    partition.durable += 1;
+                    partition.append(*event);
+                    partition.grow();
+                }
+                Record::LeaderEpoch(epoch) => {
+                    led = *epoch;
+                    partitions.iter_mut().for_each(|partition| partition.begin_epoch(led));
                 }
                 Record::Committed { partition, next } => {
-                    partitions[*partition as usize].committed = *next;
+                    partitions[*partition as usize].committed = Some(*next);
+                }
+                Record::OffsetsLost => {
+                    partitions.iter_mut().for_each(|partition| partition.committed = None);
                 }
                 Record::Generation(number) => generation = *number,
                 other => unreachable!("not the event log's record: {other:?}"),
             }
         }
-        let (group, watching) = (Group::after(generation), false);
-        let (appended, syncing, awaiting) = (0, false, VecDeque::new());
-        Self { partitions, group, watching, appended, syncing, awaiting, torn: disk.torn }
+        let elected = led < epoch;
+        if elected {
+            partitions.iter_mut().for_each(|partition| partition.begin_epoch(epoch));
+        }
+        Self {
+            partitions,
+            group: Group::after(generation),
+            epoch,
+            elected,
+            batches: BTreeMap::new(),
+            watching: false,
+            appended: 0,
+            syncing: false,
+            awaiting: VecDeque::new(),
+            torn: disk.torn,
+        }
     }
 }
 
 impl Role for EventLog {
     fn step(&mut self, now: Now, event: Event, out: &mut Outbox) {
         match event {
-            Event::Booted if self.torn => out.note(Note::TornRecord),
-            Event::Booted => {}
+            Event::Booted => self.begin(out),
             Event::Received { from, wire: Wire::Publish { batch, events } } => {
+                if self.batches.insert(from, batch).is_some_and(|last| batch <= last) {
+                    out.note(Note::BatchRepeated { gateway: from, batch });
+                }
                 for event in events {
-                    let partition = partition_of(event);
-                    self.partitions[partition as usize].events.push(event);
-                    out.append(Record::Logged { partition, event });
-                    self.appended += 1;
-                    self.awaiting.push_back((self.appended, Durable::Logged { partition }));
+                    self.append(partition_of(event), event, out);
                 }
                 // Durable with the last entry of its batch.
                 self.awaiting.push_back((self.appended, Durable::Published { to: from, batch }));
                 self.sync(out);
             }
             Event::Received {
-                from,
-                wire: Wire::Poll { generation, partition, from: offset, most },
+                from: who,
+                wire: Wire::Poll { generation, partition, from, most },
             } => {
-                if !self.group.may(from, generation, partition) {
-                    out.send(from, Wire::Fenced { generation, partition });
+                if !self.group.may(who, generation, partition) {
+                    out.send(who, Wire::Fenced { generation, partition });
                     return;
                 }
-                let held = &mut self.partitions[partition as usize];
-                let first = offset.unwrap_or(held.committed);
-                held.waiting = Some(Waiting { who: from, generation, from: first, most });
-                self.answer(partition, out);
+                self.poll(who, generation, partition, from, most, out);
             }
             Event::Received { from, wire: Wire::Commit { generation, partition, next } } => {
                 self.commit(from, generation, partition, next, out);
             }
 
+            // The operator, or who takes itself for one.
+            Event::Commanded(Command::ForgetOffsets) => self.forget_offsets(out),
+            Event::Commanded(Command::Garble) => {
+                for partition in 0..limits::LOG_PARTITIONS {
+                    self.append(partition, SessionEvent::GARBLED, out);
+                }
+                self.sync(out);
+            }
+
             // The group.
+            Event::Received { from, wire: Wire::AskLeader } => {
+                out.send(from, Wire::Leader { epoch: self.epoch });
+            }
             Event::Received { from, wire: Wire::JoinGroup { member } } => {
                 if self.group.join(now.mono, from, member) {
                     self.rebalance(out);
@@ -156,6 +177,60 @@ impl Role for EventLog {
 }
 
 impl EventLog {
+    fn begin(&mut self, out: &mut Outbox) {
+        if self.torn {
+            out.note(Note::TornRecord);
+        }
+        if self.elected {
+            let epoch = self.epoch;
+            out.note(Note::LogLeads { epoch });
+            // Before any entry of its own: an entry that is there has its leader there.
+            out.append(Record::LeaderEpoch(epoch));
+            self.appended += 1;
+            self.sync(out);
+        }
+    }
+
+    fn append(&mut self, partition: u32, event: SessionEvent, out: &mut Outbox) {
+        self.partitions[partition as usize].append(event);
+        out.append(Record::Logged { partition, event });
+        self.appended += 1;
+        self.awaiting.push_back((self.appended, Durable::Logged { partition }));
+    }
+
+    /// Kafka writes a tombstone per offset that it forgets; for its readers it is the same.
+    fn forget_offsets(&mut self, out: &mut Outbox) {
+        self.partitions.iter_mut().for_each(|partition| partition.committed = None);
+        out.note(Note::OffsetsLost);
+        out.append(Record::OffsetsLost);
+        self.appended += 1;
+        self.sync(out);
+    }
+
+    /// Holds a poll until there is something for it, if it asks for a place that is here.
+    fn poll(
+        &mut self,
+        who: HostId,
+        generation: u32,
+        partition: u32,
+        from: Option<Place>,
+        most: u32,
+        out: &mut Outbox,
+    ) {
+        let held = &mut self.partitions[partition as usize];
+        let end = held.end();
+        let from = match from.or(held.committed) {
+            Some(from) => from,
+            None if end == Place::START => Place::START,
+            None => return out.send(who, Wire::Unplaced { generation, partition, end }),
+        };
+        if let Some(at) = held.parted_from(from) {
+            return out.send(who, Wire::Diverged { generation, partition, from, at });
+        }
+        held.waiting = Some(Waiting { who, generation, from, most });
+        self.answer(partition, out);
+    }
+
     /// Group commit: one fsync under way at a time.
     fn sync(&mut self, out: &mut Outbox) {
         if !std::mem::replace(&mut self.syncing, true) {
@@ -171,7 +246,7 @@ impl EventLog {
         from: HostId,
         generation: u32,
         partition: u32,
-        next: u64,
+        next: Place,
         out: &mut Outbox,
     ) {
         if !self.group.may(from, generation, partition) {
@@ -182,8 +257,8 @@ impl EventLog {
         }
         let committed = &mut self.partitions[partition as usize].committed;
         // A repeated or delayed commit never takes the group back.
-        *committed = (*committed).max(next);
-        let next = *committed;
+        let next = committed.map_or(next, |committed| committed.max(next));
+        *committed = Some(next);
         out.append(Record::Committed { partition, next });
         self.appended += 1;
         let durable = Durable::Committed { to: from, generation, partition, next };
@@ -193,13 +268,12 @@ impl EventLog {
 
     /// Answers the poll that is held, if there is something for it.
     fn answer(&mut self, partition: u32, out: &mut Outbox) {
-        let Partition { events, durable, waiting, .. } = &mut self.partitions[partition as usize];
-        let Some(Waiting { who, generation, from, most }) = *waiting else { return };
-        if from < *durable {
-            let end = (from + u64::from(most)).min(*durable);
-            let events = events[from as usize..end as usize].to_vec();
-            *waiting = None;
-            out.send(who, Wire::Polled { generation, partition, from, events, end: *durable });
+        let held = &mut self.partitions[partition as usize];
+        let Some(Waiting { who, generation, from, most }) = held.waiting else { return };
+        if let Some(Read { events, epoch }) = held.read(from.offset, most) {
+            let end = held.end().offset;
+            held.waiting = None;
+            out.send(who, Wire::Polled { generation, partition, from, events, epoch, end });
         }
     }
 
@@ -209,7 +283,7 @@ impl EventLog {
         {
             match durable {
                 Durable::Logged { partition } => {
-                    self.partitions[partition as usize].durable += 1;
+                    self.partitions[partition as usize].grow();
                     grown.insert(partition);
                 }
                 Durable::Published { to, batch } => out.send(to, Wire::Published { batch }),

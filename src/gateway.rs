@@ -18,7 +18,9 @@ use crate::design::Design;
 use crate::directory::Directory;
 use crate::disk::{Disk, Record};
 use crate::frame::Frame;
-use crate::id::{ConnId, ConversationId, DeviceId, HostId, Incarnation, Session, Stamp, Term};
+use crate::id::{
+    ConnId, ConversationId, DeviceId, HostId, Incarnation, Place, Session, Stamp, Term,
+};
 use crate::limits;
 use crate::node::{Command, Event, Outbox, Role, Timer};
 use crate::note::{Class, Note, SessionEnd};
@@ -87,7 +89,9 @@ pub struct Gateway {
     hurry: bool,
     /// The latest boot of the registry that it spoke of.
     registry_boot: Option<Incarnation>,
-    /// A check of the registry is due.
+    /// The latest leader of the event log that it spoke of.
+    log_epoch: u32,
+    /// A check of the registry and the log is due.
     checking: bool,
     checks_unanswered: u32,
 
@@ -130,6 +134,7 @@ impl Gateway {
             announced: None,
             hurry: false,
             registry_boot: None,
+            log_epoch: Place::START.epoch,
             checking: false,
             checks_unanswered: 0,
             beaten: Vec::new(),
@@ -295,6 +300,7 @@ impl Role for Gateway {
             Event::Received { wire: Wire::Pong { incarnation, .. }, .. } => {
                 self.registry_is_in(incarnation, out)
             }
+            Event::Received { wire: Wire::Leader { epoch }, .. } => self.log_is_led(epoch, out),
             Event::Fired(Timer::RegistryCheck) => self.check_registry(out),
 
             // Health.

@@ -114,6 +114,22 @@ pub struct BatchId {
     pub number: u32,
 }
 
+/// A place in a partition of the event log: everything before it has been read. An offset alone
+/// does not say of which entries, once a leader has lost some and given their offsets to others.
+/// Of two places in one log the greater is the later.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Place {
+    /// The epoch of the leader that wrote the entry before this place (Kafka's leader epoch).
+    pub epoch: u32,
+    /// Entries before this place.
+    pub offset: u64,
+}
+
+impl Place {
+    /// Where every partition begins, under its first leader.
+    pub const START: Self = Self { epoch: 1, offset: 0 };
+}
+
 /// A connection between a client's device and a gateway, named by who opened it.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct ConnId {
@@ -188,6 +204,15 @@ impl fmt::Display for ConnId {
     }
 }
 
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.epoch {
+            1 => write!(f, "{}", self.offset),
+            epoch => write!(f, "{}@{epoch}", self.offset),
+        }
+    }
+}
+
 impl fmt::Display for BatchId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "b{}.{}", self.incarnation.0, self.number)
@@ -220,6 +245,7 @@ debug_as_display!(
     Stamp,
     Incarnation,
     BatchId,
+    Place,
     Session,
     Term,
     ConnId

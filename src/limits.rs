@@ -208,6 +208,11 @@ pub const CONSUMER_POLL: Duration = Duration::from_millis(100);
 /// `CONSUMER_POLL`.
 pub const CONSUMER_BATCH: u32 = 500;
 
+/// A record of the log that its consumer could not read this often is set aside: the first time the
+/// schema may have been on its way. Each try waits for `RETRY_STORE`, so its neighbours wait for
+/// some seconds at most.
+pub const RECORD_TRIES_MAX: u32 = 3;
+
 /// A gateway collects heartbeats for this long before it reports them, and announces sessions again
 /// at most this often.
 pub const REPORT_EVERY: Duration = Duration::from_secs(1);
@@ -273,17 +278,18 @@ pub const SESSION_TIMEOUT: Duration = Duration::from_secs(10);
 /// registry that it cannot.
 pub const POLL_INTERVAL_MAX: Duration = Duration::from_secs(30);
 
-/// A gateway with connections asks the registry this often which of its boots it is in: a registry
-/// that has restarted may have lost rows.
+/// A gateway with connections asks the registry this often which of its boots it is in, and the log
+/// under which leader: a registry that has restarted may have lost rows, a new leader events.
 pub const REGISTRY_CHECK: Duration = Duration::from_secs(10);
 
 /// Unanswered checks after which a gateway takes itself for cut off from the registry: when it is
 /// answered again it announces its sessions again. Fewer are weather.
 pub const REGISTRY_CHECKS_MISSED_MAX: u32 = 2;
 
-/// A gateway that has found the registry restarted, or was cut off from it, announces all its live
-/// sessions again within this time, spread evenly, but never more than `PUBLISH_EVENTS_MAX` per
-/// `REPORT_EVERY`: a gateway with more than 30,000 connections takes longer.
+/// A gateway that has found the registry restarted, was cut off from it, or has found the log under
+/// another leader announces all its live sessions again within this time, spread evenly, but never
+/// more than `PUBLISH_EVENTS_MAX` per `REPORT_EVERY`: a gateway with more than 30,000 connections
+/// takes longer.
 pub const REANNOUNCE_PERIOD: Duration = Duration::from_secs(30);
 
 /// A device that has been connected for this long, and `consumer_lag` besides, in a fleet that is

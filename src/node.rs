@@ -99,6 +99,11 @@ pub enum Command {
     /// Deal with the dead letters that wait: somebody has read them, and what was wrong is mended
     /// or not worth it (the database only).
     HandleDeadLetters,
+    /// Delete what the consumer group has committed, as `kafka-consumer-groups --delete-offsets`
+    /// does, and retention by itself (event log only).
+    ForgetOffsets,
+    /// Write a record that no consumer can read to every partition (event log only).
+    Garble,
 }
 
 /// A message before its device has numbered it.

@@ -4,7 +4,7 @@
 //! system. A note says what happened at the role that states it, never what it hopes of others.
 
 use crate::id::{
-    ConversationId, DeviceId, HostId, Incarnation, MessageId, Session, Stamp, Term, UserId,
+    BatchId, ConversationId, DeviceId, HostId, Incarnation, MessageId, Session, Stamp, Term, UserId,
 };
 use crate::node::CloseCause;
 use crate::wire::{Hole, Rejection};
@@ -365,6 +365,48 @@ pub enum Note {
     ConsumerApplied {
         partition: u32,
         next: u64,
+    },
+    /// A gateway has published a batch again, for it was not answered in time, and the log has
+    /// appended it again.
+    BatchRepeated {
+        gateway: HostId,
+        batch: BatchId,
+    },
+    /// A replica leads the log from here on, in this epoch. Of what its predecessor had, the last
+    /// may be missing.
+    LogLeads {
+        epoch: u32,
+    },
+    /// A gateway has heard that the log has another leader, and announces its sessions again.
+    LeaderChanged {
+        epoch: u32,
+    },
+    /// The group's place is beyond what it shares with the log's leader: entries that it has
+    /// applied are gone, and others have their offsets. It goes on at the last that both have.
+    LogDiverged {
+        partition: u32,
+        next: u64,
+        at: u64,
+    },
+    /// The log has forgotten what its consumer group has committed.
+    OffsetsLost,
+    /// The group has no place in a partition with entries: its member goes on at `to`.
+    OffsetReset {
+        partition: u32,
+        to: u64,
+        end: u64,
+    },
+    /// The consumer could not read an entry of the log, for the so manieth time.
+    RecordRefused {
+        partition: u32,
+        offset: u64,
+        tries: u32,
+    },
+    /// An entry that the consumer cannot read is set aside, where it is, for a person to look at;
+    /// the group goes on after it.
+    RecordSetAside {
+        partition: u32,
+        offset: u64,
     },
     /// The consumer group has a new generation, in which so many members share the partitions.
     Rebalanced {

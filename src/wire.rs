@@ -5,7 +5,8 @@
 //! adapter would answer exactly these.
 
 use crate::id::{
-    BatchId, ConversationId, DeviceId, HostId, Incarnation, MessageId, Session, Stamp, Term, UserId,
+    BatchId, ConversationId, DeviceId, HostId, Incarnation, MessageId, Place, Session, Stamp, Term,
+    UserId,
 };
 use crate::note::Status;
 use serde::{Deserialize, Serialize};
@@ -156,6 +157,21 @@ pub enum SessionEvent {
 }
 
 impl SessionEvent {
+    /// Stands for every record that its reader's decoder refuses: a schema that is too new, a
+    /// console producer in the wrong topic. Epochs of connections begin at 1, so no device ever
+    /// opens this one.
+    pub const GARBLED: Self = Self::Opened(Session {
+        device: DeviceId { user: UserId(0), slot: 0 },
+        epoch: 0,
+        gateway: HostId(0),
+        incarnation: Incarnation(0),
+    });
+
+    /// Whether a consumer can make anything of it.
+    pub fn is_readable(self) -> bool {
+        self.session().epoch > 0
+    }
+
     pub fn session(self) -> Session {
         let (Self::Opened(session) | Self::Closed(session)) = self;
         session
@@ -424,6 +440,13 @@ pub enum Wire {
     Published {
         batch: BatchId,
     },
+    /// Gateway to log: under which leader are you? (Kafka's metadata request.)
+    AskLeader,
+    /// Log to gateway: a later epoch is another leader's, who may lack the last of what an earlier
+    /// one has acknowledged.
+    Leader {
+        epoch: u32,
+    },
     /// Consumer to log, which coordinates the group: count this process in. `member` is the
     /// process's own number: another one on the same host takes the earlier one's place.
     JoinGroup {
@@ -454,44 +477,61 @@ pub enum Wire {
         generation: u32,
         partition: u32,
     },
-    /// Consumer to log: entries of this partition from this offset. No offset: from where the
+    /// Consumer to log: entries of this partition from this place. No place: from where the
     /// group committed.
     Poll {
         generation: u32,
         partition: u32,
-        from: Option<u64>,
+        from: Option<Place>,
         most: u32,
     },
     Polled {
         generation: u32,
         partition: u32,
-        from: u64,
+        from: Place,
         events: Vec<SessionEvent>,
+        /// The leader's who wrote these entries: one for all of them.
+        epoch: u32,
         /// Where the durable entries end: how far the asker is behind.
         end: u64,
+    },
+    /// Log to consumer: the group has committed nothing in this partition, or it is forgotten, and
+    /// there are entries: from the beginning to `end`.
+    Unplaced {
+        generation: u32,
+        partition: u32,
+        end: Place,
+    },
+    /// Log to consumer: this leader does not have all that was read before `from`. What both have
+    /// ends at `at` (KIP-320).
+    Diverged {
+        generation: u32,
+        partition: u32,
+        from: Place,
+        at: Place,
     },
     /// Everything before `next` has been applied.
     Commit {
         generation: u32,
         partition: u32,
-        next: u64,
+        next: Place,
     },
     Committed {
         generation: u32,
         partition: u32,
-        next: u64,
+        next: Place,
     },
     /// Consumer to registry. `next` only comes back in the answer.
     Apply {
         partition: u32,
-        next: u64,
+        next: Place,
         events: Vec<SessionEvent>,
     },
     /// Applied by epoch. `displaced` are sessions that lost to a newer one; `dead` are incarnations
     /// that opened a session although they were swept: they do not know that they are dead.
     Applied {
         partition: u32,
-        next: u64,
+        next: Place,
         displaced: Vec<Displacement>,
         dead: Vec<(HostId, Incarnation)>,
     },

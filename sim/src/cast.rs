@@ -28,7 +28,7 @@ pub enum Part {
 impl Part {
     /// Whether a replica of it can be promoted.
     pub fn has_replica(self) -> bool {
-        matches!(self, Part::Database | Part::Registry)
+        matches!(self, Part::Database | Part::Registry | Part::EventLog)
     }
 
     /// Whether it answers questions that only read: a replica may do that in its place.

@@ -43,6 +43,8 @@ pub fn begin<C: Crew>(number: usize, fault: &Fault, cast: &Cast, world: &mut Wor
         Kind::Wipe => return each(&target, |host| world.wipe(host)),
         Kind::DiskSlow => return each(&target, |host| world.slow_disk(host, by.unsigned_abs())),
         Kind::DiskFull => return each(&target, |host| world.fill_disk(host)),
+        Kind::OffsetLoss => return order(&target, Command::ForgetOffsets, world),
+        Kind::PoisonRecord => return order(&target, Command::Garble, world),
         Kind::Fin | Kind::Reset | Kind::HalfOpen => {
             let (from, to) = (hosts(named(&fault.from)), hosts(named(&fault.to)));
             let everybody = hosts(cast.hosts().map(|(host, _)| host));
@@ -110,6 +112,7 @@ pub fn end<C: Crew>(fault: &Fault, undo: Undo, cast: &Cast, world: &mut World<C>
             Kind::Configure => configure(host, None, world),
             Kind::Drain => restart(host, world),
             Kind::Deploy => unreachable!("a deploy goes host by host"),
+            Kind::OffsetLoss | Kind::PoisonRecord => {}
             Kind::Fin
             | Kind::Reset
             | Kind::HalfOpen
@@ -145,6 +148,12 @@ pub fn restart<C: Crew>(host: HostId, world: &mut World<C>) {
 fn configure<C: Crew>(host: HostId, configuration: Option<usize>, world: &mut World<C>) {
     world.configure(host, configuration);
     restart(host, world);
+}
+
+fn order<C: Crew>(target: &[HostId], command: Command, world: &mut World<C>) -> Undo {
+    each(target, |host| {
+        world.command(host, command.clone());
+    })
 }
 
 fn each(target: &[HostId], mut verb: impl FnMut(HostId)) -> Undo {

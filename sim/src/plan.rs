@@ -321,8 +321,10 @@ pub enum Kind {
     PowerCut,
     /// A store dies and at the end its replica takes over, without the last records: those of the
     /// time that it lagged. They were durable and may have been acknowledged (PostgreSQL with
-    /// asynchronous replication; GitHub, 2018-10-21). Under `[replication]` a store can be told to
-    /// wait for its replica; then nothing is lost.
+    /// asynchronous replication; GitHub, 2018-10-21; Kafka's unclean leader election, or `acks=all`
+    /// when one broker is all that is in sync). What a consumer group has committed is another
+    /// topic, with leaders of its own, and stays: it may point beyond what is left. Under
+    /// `[replication]` a store can be told to wait for its replica; then nothing is lost.
     Failover,
     /// The process stops running (a garbage collector, SIGSTOP, a hypervisor): its kernel completes
     /// handshakes and acknowledges data for it, its timers run out and wait. At the end it takes
@@ -413,6 +415,15 @@ pub enum Kind {
     /// with `set` instead of their `[timing]`. At the end it is rolled back the same way
     /// (Cloudflare, 2019-07-02; Google Cloud, 2025-06-12).
     Configure,
+    /// The log forgets what its consumer group has committed, at once: after
+    /// `offsets.retention.minutes`, which before Kafka 2.1 ran for idle partitions of a living
+    /// group (KAFKA-4682), or by an operator's tool. Members go on where they are; whoever takes a
+    /// partition over finds no place, and goes on by its reset policy.
+    OffsetLoss,
+    /// Somebody writes a record that no consumer can read to every partition of the log, at once:
+    /// a producer with a newer schema, a console producer in the wrong topic (KAFKA-4740). It stays
+    /// there for good.
+    PoisonRecord,
 }
 
 impl Kind {
@@ -437,6 +448,7 @@ impl Kind {
     /// Whether it is over as soon as it has happened.
     pub fn is_instant(self) -> bool {
         matches!(self, Kind::Fin | Kind::Reset | Kind::HalfOpen)
+            || matches!(self, Kind::OffsetLoss | Kind::PoisonRecord)
     }
 }
 
@@ -1031,6 +1043,7 @@ impl Fault {
             SlowReader | SlowHost | Suspend | Wipe | DiskSlow | DiskFull => Needs::Target,
             Unanswered | StaleReads | Configure => Needs::Target,
             SplitBrain => Needs::Sides,
+            OffsetLoss | PoisonRecord => Needs::Target,
             Partition | OneWay | Slow | Loss | Duplicate | Reorder => Needs::Links,
             Fin | Reset | HalfOpen | NatDrop => Needs::Links,
         };

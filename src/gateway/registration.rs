@@ -1,14 +1,15 @@
 //! A gateway's word about its sessions: what it publishes, announces again and reports.
 //!
-//! It talks to the event log, presence and the database. It asks the registry whether it has
-//! restarted, and never writes it; unless the design says that gateways write their rows
-//! themselves.
+//! It talks to the event log, presence and the database. It asks the log whether it has another
+//! leader, and the registry whether it has restarted, and never writes the registry; unless the
+//! design says that gateways write their rows themselves.
 
 use super::Gateway;
 use crate::design::Registration;
 use crate::id::{BatchId, ConnId, DeviceId, Incarnation, Session};
 use crate::limits;
 use crate::node::{Outbox, Timer};
+use crate::note::Note;
 use crate::wire::{SessionEvent, Wire};
 use std::ops::Bound;
 
@@ -110,8 +111,8 @@ impl Gateway {
         }
     }
 
-    /// Asks the registry every so often which of its boots it is in, while there is anything that
-    /// it may have lost.
+    /// Asks the registry every so often which of its boots it is in, and the log who leads it,
+    /// while there is anything that they may have lost.
     pub(super) fn check_registry_later(&mut self, out: &mut Outbox) {
         if self.announces() && !std::mem::replace(&mut self.checking, true) {
             out.set_timer(Timer::RegistryCheck, limits::REGISTRY_CHECK);
@@ -123,6 +124,7 @@ impl Gateway {
         if !self.devices.is_empty() {
             self.checks_unanswered += 1;
             out.send(self.config.directory.registry, Wire::Ping { nonce: 0 });
+            out.send(self.config.directory.event_log, Wire::AskLeader);
             self.check_registry_later(out);
         }
     }
@@ -136,6 +138,18 @@ impl Gateway {
         let restarted = self.registry_boot < Some(boot);
         self.registry_boot = self.registry_boot.max(Some(boot));
         if was_cut_off || restarted {
+            self.announce_all(out);
+        }
+    }
+
+    /// The log has this leader. If it had an earlier one when last heard of, what that one has
+    /// acknowledged may be gone: an `Opened` comes back by being announced, and a row whose
+    /// `Closed` is gone with the first offer that finds nobody. A process that begins when the log
+    /// has changed its leader before announces once for nothing.
+    pub(super) fn log_is_led(&mut self, epoch: u32, out: &mut Outbox) {
+        if self.log_epoch < epoch {
+            self.log_epoch = epoch;
+            out.note(Note::LeaderChanged { epoch });
             self.announce_all(out);
         }
     }

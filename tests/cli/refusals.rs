@@ -274,6 +274,21 @@ const FAULTS: &[(&str, &str, &[&str])] = &[
         &["`db` cannot be the target of a wipe", "only registry and presence"],
     ),
     (
+        "a replica of what has none",
+        "kind = \"failover\"\nat = \"1s\"\nby = \"1s\"\ntarget = »\"cleaner\"",
+        &["no replica that could take over", "only db and log have one"],
+    ),
+    (
+        "offsets of a server",
+        "kind = \"offset-loss\"\nat = \"1s\"\ntarget = »\"server-1\"",
+        &["`server-1` cannot be the target of a offset-loss", "only log has records and offsets"],
+    ),
+    (
+        "a record that goes away again",
+        "kind = \"poison-record\"\nat = \"1s\"\ntarget = \"log\"\nlasts = »\"5s\"",
+        &["a poison-record is over at once", "remove it"],
+    ),
+    (
         "a server in somebody's pocket",
         "kind = \"suspend\"\nat = \"1s\"\ntarget = »\"server-1\"",
         &["`server-1` cannot be the target of a suspend", "only people's devices"],

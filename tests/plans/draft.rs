@@ -310,8 +310,10 @@ fn befall(trouble: &Trouble, lasts: u64, plan: &mut Plan) {
         Kind::SlowReader | Kind::Suspend => fault.target = vec!["users".to_owned()],
         Kind::Wipe => fault.target = vec!["registry".to_owned()],
         Kind::Failover => {
-            fault.target = vec![if back { "registry" } else { "db" }.to_owned()];
+            let stores = ["db", "registry", "log"];
+            fault.target = vec![stores[trouble.who % stores.len()].to_owned()];
         }
+        Kind::OffsetLoss | Kind::PoisonRecord => fault.target = vec!["log".to_owned()],
         Kind::Drain | Kind::Deploy => {
             let number = trouble.who as u32 % plan.fleet.servers + 1;
             fault.target = vec![format!("server-{number}")];
@@ -363,6 +365,8 @@ fn befall(trouble: &Trouble, lasts: u64, plan: &mut Plan) {
         | Kind::Suspend
         | Kind::Wipe
         | Kind::DiskFull
+        | Kind::OffsetLoss
+        | Kind::PoisonRecord
         | Kind::Partition
         | Kind::OneWay
         | Kind::SplitBrain

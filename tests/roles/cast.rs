@@ -2,7 +2,8 @@
 
 use courier::directory::Directory;
 use courier::id::{
-    ConnId, ConversationId, DeviceId, HostId, Incarnation, MessageId, Session, Stamp, Term, UserId,
+    ConnId, ConversationId, DeviceId, HostId, Incarnation, MessageId, Place, Session, Stamp, Term,
+    UserId,
 };
 use courier::node::{Command, Draft};
 use courier::wire::{Batch, Claim, Entry, Message};
@@ -56,6 +57,8 @@ pub fn name(host: HostId) -> String {
         PRESENCE => "presence".into(),
         CLEANER => "cleaner".into(),
         WORKER => "worker".into(),
+        // Whom a garbled record names.
+        HostId(0) => "nobody".into(),
         HostId(number @ PHONES..) => format!("u{}", number - PHONES),
         HostId(number @ MONITORS..) => format!("monitor-{}", number - MONITORS),
         HostId(number @ APPS..) => format!("app-{}", number - APPS),
@@ -109,6 +112,11 @@ pub fn conn(user: u32, epoch: u32) -> ConnId {
 /// A session on the first incarnation of a server.
 pub fn session(user: u32, epoch: u32, on: u32) -> Session {
     Session { device: u(user), epoch, gateway: server(on), incarnation: Incarnation(1) }
+}
+
+/// A place under the log's first leader.
+pub fn place(offset: u64) -> Place {
+    Place { offset, ..Place::START }
 }
 
 pub fn stamp(seq: u64) -> Stamp {

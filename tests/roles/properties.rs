@@ -4,6 +4,7 @@
 
 mod consumption;
 mod inbox;
+mod leaders;
 mod load;
 mod marks;
 mod pending;

@@ -21,7 +21,7 @@ fn rows() -> Script<Registry> {
 }
 
 fn apply(events: &[SessionEvent]) -> Wire {
-    Wire::Apply { partition: 0, next: 1, events: events.to_vec() }
+    Wire::Apply { partition: 0, next: place(1), events: events.to_vec() }
 }
 
 fn opened(epoch: u32, on: u32) -> SessionEvent {

@@ -28,6 +28,8 @@ pub struct Script<R> {
     timers_set: u64,
     /// Durable before this boot.
     disk: Vec<Record>,
+    /// How often a replica of it was promoted.
+    timeline: u32,
     /// Appended in this boot, and how many of these are durable.
     appended: Vec<Record>,
     synced: usize,
@@ -53,6 +55,7 @@ impl<R: Role> Script<R> {
             timers: BTreeMap::new(),
             timers_set: 0,
             disk: Vec::new(),
+            timeline: 0,
             appended: Vec::new(),
             synced: 0,
             peers: BTreeMap::new(),
@@ -192,15 +195,20 @@ impl<R: Role> Script<R> {
 
     /// The process dies, and boots from what its disk kept.
     pub fn reboot(&mut self, boot: impl FnOnce(&Disk) -> R) -> &mut Self {
-        let kept = self.appended.drain(..).take(self.synced);
-        self.disk.extend(kept);
+        self.dies();
         self.line(|t| format!("(crash; the disk kept {})", t.disk.len()));
-        self.synced = 0;
-        self.timers.clear();
-        self.peers.clear();
-        let disk = Disk { records: self.disk.clone(), ..Disk::default() };
-        self.role = boot(&disk);
-        self.boots()
+        self.boots_from_disk(boot)
+    }
+
+    /// The process dies, and a replica takes over that lacks the last so many durable records; it
+    /// lacks none of those that are kept apart.
+    pub fn fails_over(&mut self, lacks: usize, boot: impl FnOnce(&Disk) -> R) -> &mut Self {
+        self.dies();
+        let lost = self.disk.split_off(self.disk.len().saturating_sub(lacks));
+        self.disk.extend(lost.into_iter().filter(Record::is_kept_apart));
+        self.timeline += 1;
+        self.line(|t| format!("(failover; the replica has {})", t.disk.len()));
+        self.boots_from_disk(boot)
     }
 
     pub fn is_set(&self, timer: Timer) -> bool {
@@ -218,6 +226,20 @@ impl<R: Role> Script<R> {
 }
 
 impl<R: Role> Script<R> {
+    fn dies(&mut self) {
+        let kept = self.appended.drain(..).take(self.synced);
+        self.disk.extend(kept);
+        self.synced = 0;
+        self.timers.clear();
+        self.peers.clear();
+    }
+
+    fn boots_from_disk(&mut self, boot: impl FnOnce(&Disk) -> R) -> &mut Self {
+        let (records, timeline) = (self.disk.clone(), self.timeline);
+        self.role = boot(&Disk { records, timeline, ..Disk::default() });
+        self.boots()
+    }
+
     fn step(&mut self, event: Event) -> &mut Self {
         let mut out = Outbox::default();
         self.role.step(self.now, event, &mut out);

@@ -460,7 +460,7 @@ pub const CATALOGUE: &[Choice] = &[
     },
     Choice {
         name: "poison",
-        question: "What becomes of a message that its device cannot take?",
+        question: "What becomes of what nobody can take: a message, a record of the log?",
         alternatives: &[
             sound(
                 "dead-letter",
@@ -470,9 +470,9 @@ pub const CATALOGUE: &[Choice] = &[
             ),
             breaks(
                 "retry-for-ever",
-                &["no-loss"],
+                &["no-loss", "one-owner"],
                 "It is tried for ever, and its neighbours wait behind it.",
-                "linagora/james #5304; emqx #13277",
+                "linagora/james #5304; emqx #13277; KAFKA-4740",
             ),
             breaks(
                 "drop",
@@ -532,6 +532,25 @@ pub const CATALOGUE: &[Choice] = &[
                 &["no-loss", "expiry"],
                 "Nothing: its next number follows on one that it never saw.",
                 "mosquitto #1593; emqx #14608",
+            ),
+        ],
+    },
+    Choice {
+        name: "offset-reset",
+        question: "Where does a consumer go on if its group's place in the log is forgotten?",
+        alternatives: &[
+            sound(
+                "earliest",
+                "At the first entry: everything again, which changes nothing, since it is applied \
+                 by epoch.",
+                "Kafka documentation, auto.offset.reset = earliest",
+            ),
+            breaks(
+                "latest",
+                &["one-owner"],
+                "At the end: what was waiting is skipped, and who connected meanwhile is not \
+                 found.",
+                "Kafka documentation, auto.offset.reset = latest, the default; KAFKA-4682",
             ),
         ],
     },

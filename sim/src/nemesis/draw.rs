@@ -245,6 +245,9 @@ fn draw_fault(
         Kind::SlowReader | Kind::Suspend => fault.target = vec![among(&clients, rng)],
         Kind::Unanswered => fault.target = vec![other],
         Kind::Wipe => fault.target = store(Part::may_lose_its_disk),
+        Kind::OffsetLoss | Kind::PoisonRecord => {
+            fault.target = store(|part| part == Part::EventLog);
+        }
         Kind::StaleReads => fault.target = store(Part::answers_reads),
         Kind::Failover => fault.target = store(Part::has_replica),
         Kind::Drain | Kind::Deploy => {

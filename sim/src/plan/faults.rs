@@ -163,10 +163,13 @@ impl Fault {
                 "only registry and presence hold nothing that exists nowhere else",
             ),
             Kind::Failover | Kind::SplitBrain => {
-                (|part| part.has_replica(), "only db and registry have a replica")
+                (|part| part.has_replica(), "only db, registry and log have a replica")
             }
             Kind::StaleReads => {
                 (|part| part.answers_reads(), "only db and registry have one that answers")
+            }
+            Kind::OffsetLoss | Kind::PoisonRecord => {
+                (|part| part == Part::EventLog, "only log has records and offsets")
             }
             Kind::SlowReader | Kind::Suspend => {
                 (|part| matches!(part, Part::Client(_)), "only people's devices do that")

@@ -18,6 +18,7 @@ use std::sync::Arc;
 pub struct ReplicationSpec {
     pub db: Commit,
     pub registry: Commit,
+    pub log: Commit,
 }
 
 impl ReplicationSpec {
@@ -26,6 +27,7 @@ impl ReplicationSpec {
         match part {
             Part::Database => self.db,
             Part::Registry => self.registry,
+            Part::EventLog => self.log,
             _ => Commit::Asynchronous,
         }
     }

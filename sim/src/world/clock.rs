@@ -19,11 +19,13 @@ pub struct Clock {
     wall: i64,
     /// How much faster than true time both clocks run, in parts per million.
     drift_ppm: i64,
+    /// Where the monotonic clock stopped when the host fell asleep.
+    stopped: Option<u64>,
 }
 
 impl Default for Clock {
     fn default() -> Self {
-        Self { since: 0, mono: 0, wall: WALL_AT_START, drift_ppm: 0 }
+        Self { since: 0, mono: 0, wall: WALL_AT_START, drift_ppm: 0, stopped: None }
     }
 }
 
@@ -51,13 +53,18 @@ impl Clock {
     pub fn power_on(&mut self, true_now: u64) {
         self.rebase(true_now);
         self.mono = 0;
+        self.stopped = None;
     }
 
-    /// The host slept until now, since then: its monotonic clock did not count, its wall clock did.
-    pub fn slept(&mut self, since: u64, true_now: u64) {
-        let before = self.read(since).mono.0;
+    /// The host falls asleep.
+    pub fn stop(&mut self, true_now: u64) {
+        self.stopped = Some(self.read(true_now).mono.0);
+    }
+
+    /// The host slept until now: its monotonic clock did not count, its wall clock did.
+    pub fn go_on(&mut self, true_now: u64) {
         self.rebase(true_now);
-        self.mono = before;
+        self.mono = self.stopped.take().unwrap_or(self.mono);
     }
 
     /// Steps the wall clock.
@@ -103,6 +110,18 @@ mod tests {
                 assert!(after.since(before) >= Duration::from_nanos(span), "{ppm} {set_at} {span}");
             }
         }
+    }
+
+    #[test]
+    fn a_clock_that_changes_its_pace_in_its_sleep_has_not_counted_all_the_same() {
+        let mut clock = Clock::default();
+        clock.stop(1_000);
+        clock.drift(2_000, 100_000);
+        clock.go_on(12_000);
+        assert_eq!(clock.read(12_000).mono, Instant(1_000));
+        assert_eq!(clock.read(22_000).mono, Instant(12_000));
+        let right = Clock::default().read(12_000).wall;
+        assert!(clock.read(12_000).wall >= right, "its wall clock has gone on");
     }
 
     #[test]

@@ -76,12 +76,15 @@ impl Platter {
         self.torn = tears && appended > self.durable;
     }
 
-    /// A replica takes over that had only what was durable `until` then.
+    /// A replica takes over that had only what was durable `until` then, and all of what is kept
+    /// apart.
     pub fn promote(&mut self, until: u64) {
         let known = self.synced.partition_point(|(at, _)| *at <= until);
         self.durable = known.checked_sub(1).map_or(0, |last| self.synced[last].1);
         self.synced.truncate(known);
-        self.records.truncate(self.durable);
+        let lost = self.records.split_off(self.durable);
+        self.records.extend(lost.into_iter().filter(Record::is_kept_apart));
+        self.durable = self.records.len();
         self.timeline += 1;
     }
 
@@ -95,5 +98,35 @@ impl Platter {
     /// Durable records, for tests and reports.
     pub fn records(&self) -> &[Record] {
         &self.records[..self.durable]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use courier::id::Place;
+
+    fn logged(epoch: u32) -> Record {
+        Record::LeaderEpoch(epoch)
+    }
+
+    #[test]
+    fn a_replica_lacks_what_it_lagged_behind_and_nothing_of_what_is_kept_apart() {
+        let mut platter = Platter::default();
+        let committed = Record::Committed { partition: 0, next: Place { epoch: 1, offset: 3 } };
+        for (at, record) in [logged(2), logged(3), committed.clone(), logged(4)].iter().enumerate()
+        {
+            platter.append(record.clone());
+            platter.sync(at as u64 + 1, Some(at as u64));
+        }
+        platter.promote(0);
+        assert_eq!(platter.records(), [logged(2), committed.clone()]);
+        let disk = platter.boot();
+        assert_eq!((disk.records.len(), disk.timeline), (2, 1));
+        platter.append(logged(5));
+        platter.sync(1, Some(9));
+        platter.promote(9);
+        assert_eq!(platter.records(), [logged(2), committed, logged(5)]);
+        assert_eq!(platter.boot().timeline, 2);
     }
 }

@@ -155,6 +155,7 @@ impl<C: Crew> World<C> {
         let target = self.host_mut(host);
         target.process = Process::Asleep;
         target.strain.asleep_since = Some(now);
+        target.clock.stop(now);
         self.life(host, Life::Paused);
     }
 
@@ -193,7 +194,7 @@ impl<C: Crew> World<C> {
         let now = self.now;
         let target = self.host_mut(host);
         let since = target.strain.asleep_since.take()?;
-        target.clock.slept(since, now);
+        target.clock.go_on(now);
         target.strain.slept += now - since;
         Some(now - since)
     }

@@ -73,7 +73,7 @@ fn apply(t: &mut Script<Registry>, op: Op) {
             return;
         }
     };
-    t.receives(CONSUMER, Wire::Apply { partition: 0, next: 1, events: vec![event] });
+    t.receives(CONSUMER, Wire::Apply { partition: 0, next: place(1), events: vec![event] });
 }
 
 fn located(t: &mut Script<Registry>) -> Option<u32> {
