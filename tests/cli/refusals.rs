@@ -274,11 +274,6 @@ const FAULTS: &[(&str, &str, &[&str])] = &[
         &["`db` cannot be the target of a wipe", "only registry and presence"],
     ),
     (
-        "a replica of what has none",
-        "kind = \"failover\"\nat = \"1s\"\nby = \"1s\"\ntarget = »\"cleaner\"",
-        &["no replica that could take over", "only db and log have one"],
-    ),
-    (
         "offsets of a server",
         "kind = \"offset-loss\"\nat = \"1s\"\ntarget = »\"server-1\"",
         &["`server-1` cannot be the target of a offset-loss", "only log has records and offsets"],

@@ -5,7 +5,6 @@
 
 use courier::design::Design;
 use courier::disk::Disk;
-use courier::frame::Frame;
 use courier::id::HostId;
 use courier::node::{Action, Event, Outbox, Role};
 use courier::time::Now;
@@ -93,15 +92,6 @@ impl<M> Carrier<M> {
         self.member.step(now, event, &mut out);
         out.drain().collect()
     }
-}
-
-/// Devices that do not know of receipts: nobody is told what a bug makes the marks say.
-pub fn without_receipts(actions: &mut Vec<Action>) {
-    actions.retain(|action| {
-        let asks = matches!(action, Action::Write { frame: Frame::MarksAfter { .. }, .. });
-        let passes = matches!(action, Action::Write { frame: Frame::Marks { .. }, .. });
-        !asks && !passes
-    });
 }
 
 impl<M: Clone + Default> Crew for Planted<M> {

@@ -1,6 +1,6 @@
 //! Bugs of the app on somebody's phone.
 
-use crate::crew::{Bug, Carrier, without_receipts};
+use crate::crew::{Bug, Carrier};
 use crate::stage::scene;
 use courier::disk::Record;
 use courier::frame::Frame;
@@ -37,7 +37,6 @@ pub fn a_device_acknowledges_what_it_has_not_stored() -> (Scenario, Bug) {
         }
         let mut actions = device.sound(now, event);
         actions.append(&mut early);
-        without_receipts(&mut actions);
         actions
     });
     (scene, bug)

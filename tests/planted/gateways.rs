@@ -1,6 +1,6 @@
 //! Bugs of the connection servers.
 
-use crate::crew::{Bug, without_receipts};
+use crate::crew::Bug;
 use crate::stage::scene;
 use courier::frame::Frame;
 use courier::limits;
@@ -40,7 +40,6 @@ pub fn a_gateway_takes_a_write_for_a_delivery() -> (Scenario, Bug) {
         if actions.iter().any(written) {
             actions.extend(offer);
         }
-        without_receipts(&mut actions);
         actions
     });
     (scene, bug)

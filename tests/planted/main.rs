@@ -43,8 +43,9 @@ macro_rules! mutants {
 }
 
 mutants! {
-    devices::a_device_acknowledges_what_it_has_not_stored, caught_by = NoLoss, with = [Gap];
-    gateways::a_gateway_takes_a_write_for_a_delivery, caught_by = NoLoss, with = [Gap];
+    devices::a_device_acknowledges_what_it_has_not_stored, caught_by = NoLoss,
+        with = [Gap, Receipts];
+    gateways::a_gateway_takes_a_write_for_a_delivery, caught_by = NoLoss, with = [Gap, Receipts];
     devices::a_device_forgets_at_reboot_what_it_has_shown, caught_by = NoDuplicate;
     devices::a_device_shows_what_is_delivered_again, caught_by = NoDuplicate;
     devices::a_device_sends_the_next_message_before_the_last_is_answered, caught_by = InOrder;

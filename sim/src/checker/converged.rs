@@ -79,6 +79,12 @@ impl End<'_> {
             Fact::Host { host, life: Life::Started } => {
                 self.shown.remove(host);
             }
+            Fact::Host { host, life: Life::Promoted }
+                if *host == self.history.cast.directory.database =>
+            {
+                self.failed_over = true;
+                self.marked.clear();
+            }
             Fact::Noted { host, note } => self.noted(entry.at, *host, note),
             _ => {}
         }
@@ -96,10 +102,6 @@ impl End<'_> {
             Note::MarkShown { conversation, user, delivered, read } => {
                 let shown = self.shown.entry(host).or_default();
                 shown.insert((conversation, user), (delivered, read));
-            }
-            Note::EpochBegan { .. } => {
-                self.failed_over = true;
-                self.marked.clear();
             }
             _ => {}
         }

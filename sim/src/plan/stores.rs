@@ -89,9 +89,10 @@ impl Fault {
             (false, false) => return wrong(format!("a {kind} has no `set`"), "remove it"),
             _ => {}
         }
-        self.configuration(usual).map(|_| ()).or_else(|(key, what)| {
+        let read = self.configuration(usual).map(|_| ());
+        read.map_err(|(key, what)| {
             let place = place!["fault", at, "set", key.as_str()];
-            Err(Impossible::new(place, what, "write a key of [timing] and its value"))
+            Impossible::new(place, what, "write a key of [timing] and its value")
         })
     }
 }

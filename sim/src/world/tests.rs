@@ -562,7 +562,8 @@ fn what_is_sent_to_a_host_that_sleeps_is_repeated_and_its_own_goes_out_when_it_w
     world.wake(B);
     pass(&mut world, Duration::from_secs(120));
     let arrived = Event::Arrived { conn: CONN, frame: Frame::Heartbeat };
-    assert_eq!(seen(&world, B)[1..], [arrived.clone()], "the frame came late, the message never");
+    assert_eq!(seen(&world, B).len(), 2);
+    assert_eq!(seen(&world, B)[1], arrived, "the frame came late, the message never");
     // The other way round: what A's kernel could not send waits while A sleeps.
     let cut = world.impose(hosts([A]), hosts([B]), Effect::Cut);
     tell(&mut world, "write");
