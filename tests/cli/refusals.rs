@@ -301,7 +301,7 @@ const FAULTS: &[(&str, &str, &[&str])] = &[
     (
         "two primaries with a third side",
         "kind = \"split-brain\"\nat = \"1s\"\nby = \"1s\"\ntarget = \"db\"\nfrom = \"app-1\"\n\
-         »to = \"app-2\"",
+         to = »\"app-2\"",
         &["a split-brain has no `to`", "who still reaches the old one"],
     ),
     (

@@ -127,7 +127,5 @@ fn what_was_read_and_never_marked() {
 
 #[test]
 fn a_failover_takes_marks_back() {
-    let failed = connected();
-    let conversation = failed.conversation("alice", "bob");
-    failed.note("db", Note::EpochBegan { conversation, epoch: 2, from: 3 }).at(100.0).holds();
+    connected().crashed("db").life("db", Life::Promoted).started("db").at(100.0).holds();
 }
