@@ -172,8 +172,9 @@ pub struct NetworkSpec {
     pub fsync: DelaySpec,
     /// A phone's.
     pub client_fsync: DelaySpec,
-    /// A crash may leave some of what was appended and not synced, as a page cache does that was
-    /// half written back: durable, and nobody was told. Without it a crash loses all of that.
+    /// A crash of a server may leave some of what was appended and not synced, as a page cache does
+    /// that was half written back: durable, and nobody was told. Without it a crash loses all of
+    /// that, as one of a phone always does: what a phone has not synced it never did.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub keep_tails: bool,
     /// A matrix of round-trip times from which one-way delays between a device and the fleet are

@@ -178,7 +178,8 @@ impl<C: Crew> Runner<C> {
         let (net, machines) = place_hosts(&plan, &cast, seed)?;
         let mut world = World::new(seed, crew, machines, net);
         if plan.network.keep_tails {
-            world.keep_tails();
+            let servers = cast.hosts().filter(|(_, part)| !matches!(part, Part::Client(_)));
+            servers.for_each(|(host, _)| world.keep_tail(host));
         }
         world.trace.set_names(Names {
             hosts: cast.names().clone(),

@@ -252,8 +252,9 @@ impl<C: Crew> World<C> {
         }
     }
 
-    /// From now on a crash may leave some of what was not synced: durable, and nobody was told.
-    pub fn keep_tails(&mut self) {
-        self.hosts.iter_mut().for_each(|host| host.platter.keep_tail());
+    /// From now on a crash of this host may leave some of what was not synced: durable, and nobody
+    /// was told.
+    pub fn keep_tail(&mut self, host: HostId) {
+        self.host_mut(host).platter.keep_tail();
     }
 }

@@ -614,7 +614,7 @@ fn a_crash_may_leave_some_of_what_was_not_synced() {
         let crash = |millis| {
             let mut world = two_hosts();
             if keeps {
-                world.keep_tails();
+                world.keep_tail(A);
             }
             (0..3).for_each(|_| tell(&mut world, "append"));
             pass(&mut world, Duration::from_millis(millis));
