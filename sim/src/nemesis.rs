@@ -83,7 +83,7 @@ pub fn begin<C: Crew>(number: usize, fault: &Fault, cast: &Cast, world: &mut Wor
     }
     let (from, to) = (hosts(named(&fault.from)), hosts(named(&fault.to)));
     let mut rules = vec![world.impose(from.clone(), to.clone(), effect)];
-    if fault.kind != Kind::OneWay {
+    if fault.kind != Kind::OneWay && !fault.one_way {
         rules.push(world.impose(to, from, effect));
     }
     Undo { rules }

@@ -189,6 +189,7 @@ impl Teller<'_> {
             (Life::PowerCut, _) => "loses power; nobody is told",
             (Life::Wiped, _) => "has lost its disk",
             (Life::Promoted, _) => "is its replica from now on",
+            (Life::Paused, Part::Client(_)) => "stops running",
             (Life::Paused, _) => "stops running; its kernel goes on",
             (Life::Resumed, _) => "runs again",
         };

@@ -335,6 +335,11 @@ const FAULTS: &[(&str, &str, &[&str])] = &[
         &["a crash has no `set`", "remove it"],
     ),
     (
+        "half a power cut",
+        "kind = \"power-cut\"\nat = \"1s\"\ntarget = \"app-1\"\none-way = »true",
+        &["a power-cut has no `one-way`", "remove it"],
+    ),
+    (
         "a disk that is slow by nothing",
         "kind = \"disk-slow\"\nat = \"1s\"\ntarget = \"db\"\nby = »\"0s\"",
         &["a disk-slow needs some time", "above 0"],

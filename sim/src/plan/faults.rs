@@ -91,6 +91,7 @@ impl Fault {
             target: Vec::new(),
             from: Vec::new(),
             to: Vec::new(),
+            one_way: false,
             by: None,
             share: None,
             ppm: None,
