@@ -114,7 +114,7 @@ impl Database {
         out: &mut Outbox,
     ) {
         let device = session.device;
-        if self.epoch() > 1 && self.told_epoch.insert(device) {
+        if self.epoch() > 1 && self.told_epoch.insert(device, session) != Some(session) {
             out.send(from, Wire::Renumbered { session, epoch: self.epoch() });
         }
         let old = |key: &Key| now.mono.since(self.rows[key].since) >= limits::BEHIND_AFTER;
