@@ -23,6 +23,7 @@ use crate::sequence;
 use crate::time::Now;
 use crate::timing::Timing;
 use crate::wire::{Entry, Hole, HoleReason, Message, Wire};
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
@@ -201,7 +202,7 @@ impl Client {
                 let message = message.clone();
                 self.outbox.push_back(Outgoing { message, durable: true, written: false });
             }
-            Record::Finished(id) => self.outbox.retain(|outgoing| outgoing.message.id != *id),
+            Record::Finished { id, accepted } => self.recover_finished(*id, *accepted),
             Record::Shown { conversation, stamp, id } => {
                 if self.config.design.sequence == Sequence::Lamport {
                     self.clock = sequence::lamport_seen(self.clock, stamp.seq);
@@ -218,16 +219,25 @@ impl Client {
             }
             Record::Explained { conversation, epoch, hole } => {
                 let inbox = self.inboxes.entry(*conversation).or_insert_with(|| Inbox::new(*epoch));
-                inbox.epoch = *epoch;
-                inbox.next = match hole.why {
-                    HoleReason::Renumbered => inbox.next.min(hole.from),
-                    _ => hole.upto + 1,
-                };
+                match hole.why {
+                    HoleReason::Renumbered => inbox.renumber(*epoch, hole.from),
+                    _ => inbox.next = hole.upto + 1,
+                }
                 inbox.durable = inbox.next;
             }
             Record::HeardOfEpoch(epoch) => self.heard_of = *epoch,
             Record::Read { conversation, upto } => self.receipts.recover(*conversation, *upto),
             other => unreachable!("not a client's record: {other:?}"),
+        }
+    }
+
+    /// What was accepted behind something missing is not in the inbox yet: it is to be asked for.
+    fn recover_finished(&mut self, id: MessageId, accepted: Option<Stamp>) {
+        let Some(at) = self.outbox.iter().position(|o| o.message.id == id) else { return };
+        let Message { conversation, .. } = self.outbox.remove(at).expect("in range").message;
+        if let Some(stamp) = accepted {
+            let inbox = self.inboxes.entry(conversation).or_insert_with(|| Inbox::new(stamp.epoch));
+            inbox.hear_of_head(stamp);
         }
     }
 }
@@ -431,6 +441,25 @@ impl Inbox {
             authors: BTreeMap::new(),
             seen: BTreeSet::new(),
         }
+    }
+
+    /// The server has this place. One of a later epoch counts once it is known where that began.
+    fn hear_of_head(&mut self, head: Stamp) {
+        match head.epoch.cmp(&self.epoch) {
+            Ordering::Less => {} // From before the sequence began again.
+            Ordering::Equal => self.head = self.head.max(head.seq),
+            Ordering::Greater => self.later = self.later.max(head),
+        }
+    }
+
+    /// The sequence began again: from `void` on the numbers are those of this epoch.
+    fn renumber(&mut self, epoch: u32, void: u64) {
+        self.epoch = epoch;
+        self.next = self.next.min(void);
+        self.durable = self.durable.min(void);
+        self.head = if self.later.epoch == epoch { self.later.seq } else { 0 };
+        self.held.clear();
+        self.fetching = false;
     }
 
     /// The first number that the device may say it does not hold. The server takes it as an

@@ -53,8 +53,8 @@ pub enum Record {
     ConnectionEpoch(u32),
     /// Client: a message it will send until it is accepted or definitely refused.
     Outgoing(Message),
-    /// Client: the message left the outbox (accepted, or refused for good).
-    Finished(MessageId),
+    /// Client: the message left the outbox: it was accepted in this place, or refused for good.
+    Finished { id: MessageId, accepted: Option<Stamp> },
     /// Client: a message it has taken into its own store, and so shows.
     Shown { id: MessageId, conversation: ConversationId, stamp: Stamp },
     /// Client: its person has read everything up to here.

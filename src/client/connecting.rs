@@ -172,7 +172,7 @@ impl Client {
     pub(super) fn beat(&mut self, out: &mut Outbox) {
         let Link::Live { conn } = self.link else { return };
         out.write(conn, Frame::Heartbeat);
-        self.ask_of_older_epochs(out);
+        self.fetch_all_missing(out);
         self.repeat_reads(conn, out);
         out.set_timer(Timer::Heartbeat, self.config.timing.heartbeat);
         // The limit belongs to the first heartbeat without an answer; later ones do not extend it.

@@ -65,13 +65,13 @@ impl Client {
                 // Only the server knows how much of the earlier epoch is left.
                 None => {
                     let inbox = self.inboxes.get_mut(&conversation).expect("just made");
-                    inbox.later = inbox.later.max(head);
+                    inbox.hear_of_head(head);
                     return self.ask(conversation, out);
                 }
             }
         }
         let inbox = self.inboxes.get_mut(&conversation).expect("just made");
-        inbox.head = inbox.head.max(head.seq);
+        inbox.hear_of_head(head);
         let counted = sequence::is_counted(self.config.design.sequence);
         let repeated = if counted {
             self.take_in_order(conversation, entries, &holes, out)
@@ -250,6 +250,13 @@ impl Client {
         }
     }
 
+    /// Asks again for all that is known to be missing: an answer may have been lost, or have come
+    /// from a replica that lags.
+    pub(super) fn fetch_all_missing(&mut self, out: &mut Outbox) {
+        let conversations: Vec<ConversationId> = self.inboxes.keys().copied().collect();
+        conversations.into_iter().for_each(|conversation| self.fetch_missing(conversation, out));
+    }
+
     /// Asks for everything from the first missing number on.
     fn ask(&mut self, conversation: ConversationId, out: &mut Outbox) {
         let Link::Live { conn } = self.link else { return };
@@ -292,25 +299,12 @@ impl Client {
         }
     }
 
-    /// Asks again where each conversation stands in the epoch that it has heard of: an answer may
-    /// have been lost.
-    pub(super) fn ask_of_older_epochs(&mut self, out: &mut Outbox) {
-        let older = |inbox: &Inbox| inbox.epoch < self.heard_of;
-        let older: Vec<ConversationId> =
-            self.inboxes.iter().filter(|(_, inbox)| older(inbox)).map(|(id, _)| *id).collect();
-        older.into_iter().for_each(|conversation| self.fetch_missing(conversation, out));
-    }
-
     /// What the device holds from `void` on is of a history that is gone. It stays on the screen;
     /// other messages come in its place.
     fn renumber(&mut self, conversation: ConversationId, epoch: u32, void: u64, out: &mut Outbox) {
         let inbox = self.inboxes.get_mut(&conversation).expect("renumbered in an inbox");
-        let earlier = std::mem::replace(&mut inbox.epoch, epoch);
-        inbox.next = inbox.next.min(void);
-        inbox.durable = inbox.durable.min(void);
-        inbox.head = if inbox.later.epoch == epoch { inbox.later.seq } else { 0 };
-        inbox.held.clear();
-        inbox.fetching = false;
+        let earlier = inbox.epoch;
+        inbox.renumber(epoch, void);
         out.cancel_timer(Timer::Refetch(conversation));
         let hole = Hole { from: void, upto: u64::MAX, why: HoleReason::Renumbered };
         let next = inbox.next;

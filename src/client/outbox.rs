@@ -52,7 +52,8 @@ impl Client {
     pub(super) fn answered(&mut self, id: MessageId, outcome: SendOutcome, out: &mut Outbox) {
         let Some(waiting) = self.outbox.iter().find(|o| o.message.id == id) else { return };
         // An accepted message takes its place in the sender's own conversation, and only then
-        // leaves the outbox: a crash in between must find it in one of them.
+        // leaves the outbox: a crash in between must find it in one of them. If something in front
+        // of it is missing, the record that it is finished says where it will come.
         if let SendOutcome::Accepted(stamp) = outcome {
             let message = waiting.message.clone();
             let conversation = message.conversation;
@@ -67,7 +68,11 @@ impl Client {
         let Some(at) = self.outbox.iter().position(|o| o.message.id == id) else { return };
         let Message { conversation, .. } = self.outbox.remove(at).expect("in range").message;
         out.cancel_timer(Timer::Resend(conversation));
-        self.append(Record::Finished(id), Durable::Finished, out);
+        let accepted = match outcome {
+            SendOutcome::Accepted(stamp) => Some(stamp),
+            SendOutcome::Rejected(_) => None,
+        };
+        self.append(Record::Finished { id, accepted }, Durable::Finished, out);
         match outcome {
             SendOutcome::Accepted(stamp) => out.note(Note::Accepted { id, conversation, stamp }),
             SendOutcome::Rejected(why) => out.note(Note::Failed { id, why }),

@@ -364,6 +364,31 @@ fn a_crash_right_after_the_answer_does_not_lose_the_senders_own_message() {
     assert!(t.last.iter().any(again) || t.last.iter().any(knows), "{}", t.trace());
 }
 
+/// The database owes the author of a message nothing: only the device can know that it lacks it.
+#[test]
+fn its_own_message_in_a_new_epoch_is_asked_for_until_it_is_there() {
+    let mut t = live();
+    t.unseen(|t| {
+        t.arrives(conn(2, 1), deliver(entries(1..=1), 1)).synced();
+        t.commanded(says(1, pair(1, 2))).synced();
+    });
+    let place = |seq| Stamp { epoch: 2, seq };
+    let outcome = SendOutcome::Accepted(place(2));
+    t.arrives(conn(2, 1), Frame::Outcome { id: message_id(2, 1), outcome }).synced();
+    t.beat("the answer is lost with the phone's power");
+    t.reboot(boot);
+    connects(&mut t, 2);
+    t.beat("a replica that lags knows of the epoch and not of the message");
+    let batch = Batch { head: place(1), renumbered: Some(2), ..Batch::default() };
+    t.arrives(conn(2, 2), Frame::Deliver { conversation: pair(1, 2), batch }).synced();
+    t.beat("and again, until somebody does");
+    t.pass(REFETCH_AFTER);
+    let own = Entry { stamp: place(2), ..entry(2, message(2, 1, pair(1, 2))) };
+    let batch = Batch { head: place(2), ..batch_of(vec![own]) };
+    t.arrives(conn(2, 2), Frame::Deliver { conversation: pair(1, 2), batch }).synced();
+    golden!(t);
+}
+
 #[test]
 fn going_offline_leaves_no_timer_behind() {
     let mut t = live();
