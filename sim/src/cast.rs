@@ -258,10 +258,6 @@ impl Cast {
         self.zones.keys().map(String::as_str)
     }
 
-    pub fn is_zone(&self, name: &str) -> bool {
-        self.zones.contains_key(name)
-    }
-
     pub fn group(&self, name: &str) -> Option<ConversationId> {
         self.groups_by_name.get(name).copied()
     }

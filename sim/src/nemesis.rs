@@ -25,9 +25,7 @@ pub struct Undo {
 
 /// Begins the fault of this number: calls the world's verbs.
 pub fn begin<C: Crew>(number: usize, fault: &Fault, cast: &Cast, world: &mut World<C>) -> Undo {
-    let named = |names: &[String]| -> Vec<HostId> {
-        names.iter().flat_map(|name| hosts_named(name, cast)).collect()
-    };
+    let named = |names: &[String]| all_named(names, cast);
     let target = named(&fault.target);
     let by = fault.by.unwrap_or_default().0;
     let share = fault.share.unwrap_or_default().0;
@@ -45,19 +43,12 @@ pub fn begin<C: Crew>(number: usize, fault: &Fault, cast: &Cast, world: &mut Wor
         Kind::DiskFull => return each(&target, |host| world.fill_disk(host)),
         Kind::OffsetLoss => return order(&target, Command::ForgetOffsets, world),
         Kind::PoisonRecord => return order(&target, Command::Garble, world),
-        Kind::Fin | Kind::Reset | Kind::HalfOpen => {
-            let (from, to) = (hosts(named(&fault.from)), hosts(named(&fault.to)));
-            let everybody = hosts(cast.hosts().map(|(host, _)| host));
-            let told = if fault.kind == Kind::HalfOpen { &from } else { &everybody };
-            let fin = fault.kind == Kind::Fin;
-            let cause = if fin { CloseCause::Fin } else { CloseCause::Reset };
-            world.sever(&from, &to, told, cause);
-            return Undo::default();
-        }
+        Kind::Fin | Kind::Reset | Kind::HalfOpen => return sever(fault, cast, world),
         Kind::NatDrop => Effect::Forget(wait),
         Kind::StaleReads => {
             return each(&target, |host| world.read_from_replica(host, by.unsigned_abs()));
         }
+        Kind::ReplicaCut => return each(&target, |host| world.lose_replica(host)),
         Kind::SplitBrain => {
             let reached_by = hosts(named(&fault.from));
             return each(&target, |host| world.split(host, by.unsigned_abs(), reached_by.clone()));
@@ -72,18 +63,20 @@ pub fn begin<C: Crew>(number: usize, fault: &Fault, cast: &Cast, world: &mut Wor
         Kind::Drain => return each(&target, |host| drain(host, cast, world)),
         Kind::Deploy => unreachable!("a deploy goes host by host"),
         Kind::Partition | Kind::OneWay => Effect::Cut,
+        Kind::Flapping => Effect::Flap { since: world.now(), each: by.unsigned_abs() },
         Kind::Slow => Effect::Slow(wait),
         Kind::Loss => Effect::Loss(share),
         Kind::Duplicate => Effect::Duplicate(share),
         Kind::Reorder => Effect::Reorder(share, wait),
     };
-    if fault.kind == Kind::Unanswered {
-        let everybody = hosts(cast.hosts().map(|(host, _)| host));
-        return Undo { rules: vec![world.impose(hosts(target), everybody, effect)] };
-    }
-    let (from, to) = (hosts(named(&fault.from)), hosts(named(&fault.to)));
+    let (from, to, back) = match fault.kind {
+        Kind::Unanswered => (target, everybody(cast), false),
+        Kind::OneWay => (named(&fault.from), named(&fault.to), false),
+        _ => (named(&fault.from), named(&fault.to), !fault.one_way),
+    };
+    let (from, to) = (hosts(from), hosts(to));
     let mut rules = vec![world.impose(from.clone(), to.clone(), effect)];
-    if fault.kind != Kind::OneWay && !fault.one_way {
+    if back {
         rules.push(world.impose(to, from, effect));
     }
     Undo { rules }
@@ -94,9 +87,7 @@ pub fn end<C: Crew>(fault: &Fault, undo: Undo, cast: &Cast, world: &mut World<C>
     if fault.permanent {
         return;
     }
-    let target: Vec<HostId> =
-        fault.target.iter().flat_map(|name| hosts_named(name, cast)).collect();
-    for host in target {
+    for host in all_named(&fault.target, cast) {
         match fault.kind {
             Kind::Crash | Kind::PowerCut | Kind::Failover | Kind::Wipe => world.start(host),
             Kind::SlowHost => world.slow_down(host, 0),
@@ -108,6 +99,7 @@ pub fn end<C: Crew>(fault: &Fault, undo: Undo, cast: &Cast, world: &mut World<C>
             Kind::ClockStep => world.step_clock(host, -fault.by.unwrap_or_default().0),
             Kind::ClockDrift => world.drift_clock(host, 0),
             Kind::StaleReads => world.read_from_primary(host),
+            Kind::ReplicaCut => world.find_replica(host),
             Kind::SplitBrain => world.unite(host),
             Kind::Configure => configure(host, None, world),
             Kind::Drain => restart(host, world),
@@ -119,6 +111,7 @@ pub fn end<C: Crew>(fault: &Fault, undo: Undo, cast: &Cast, world: &mut World<C>
             | Kind::NatDrop
             | Kind::Partition
             | Kind::OneWay
+            | Kind::Flapping
             | Kind::Slow
             | Kind::Loss
             | Kind::Duplicate
@@ -148,6 +141,27 @@ pub fn restart<C: Crew>(host: HostId, world: &mut World<C>) {
 fn configure<C: Crew>(host: HostId, configuration: Option<usize>, world: &mut World<C>) {
     world.configure(host, configuration);
     restart(host, world);
+}
+
+/// Something on the way ends connections.
+fn sever<C: Crew>(fault: &Fault, cast: &Cast, world: &mut World<C>) -> Undo {
+    let (from, to) = (hosts(all_named(&fault.from, cast)), hosts(all_named(&fault.to, cast)));
+    let everybody = hosts(everybody(cast));
+    let (told, cause) = match fault.kind {
+        Kind::Fin => (&everybody, CloseCause::Fin),
+        Kind::HalfOpen => (&from, CloseCause::Reset),
+        _ => (&everybody, CloseCause::Reset),
+    };
+    world.sever(&from, &to, told, cause);
+    Undo::default()
+}
+
+fn all_named(names: &[String], cast: &Cast) -> Vec<HostId> {
+    names.iter().flat_map(|name| hosts_named(name, cast)).collect()
+}
+
+fn everybody(cast: &Cast) -> Vec<HostId> {
+    cast.hosts().map(|(host, _)| host).collect()
 }
 
 fn order<C: Crew>(target: &[HostId], command: Command, world: &mut World<C>) -> Undo {

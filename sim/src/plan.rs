@@ -179,10 +179,33 @@ pub struct NetworkSpec {
     /// that, as one of a phone always does: what a phone has not synced it never did.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub keep_tails: bool,
+    /// Sockets of servers and devices are opened with keepalive; without it a kernel never asks
+    /// whether anybody is still there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub keepalive: Option<KeepaliveSpec>,
     /// A matrix of round-trip times from which one-way delays between a device and the fleet are
     /// drawn, in addition to `client`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub latency_matrix: Option<InputFile>,
+}
+
+/// When a kernel probes an idle connection. The usual numbers are Linux' (RFC 9293 3.8.4 asks for
+/// two hours at least): a peer that is gone is noticed after two hours and eleven minutes.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
+pub struct KeepaliveSpec {
+    /// So long after the last arrival (`tcp_keepalive_time`).
+    pub idle: Span,
+    /// So long after a probe that nobody answered (`tcp_keepalive_intvl`).
+    pub interval: Span,
+    /// After so many of them the connection has failed (`tcp_keepalive_probes`).
+    pub probes: u32,
+}
+
+impl Default for KeepaliveSpec {
+    fn default() -> Self {
+        Self { idle: Span::from_secs(7_200), interval: Span::from_secs(75), probes: 9 }
+    }
 }
 
 /// An input that a plan refers to rather than contains.
@@ -209,6 +232,7 @@ impl Default for NetworkSpec {
             fsync: DelaySpec { median: span(800), p99: span(8_000) },
             client_fsync: DelaySpec { median: span(2_000), p99: span(20_000) },
             keep_tails: false,
+            keepalive: None,
             latency_matrix: None,
         }
     }
@@ -539,6 +563,19 @@ impl Plan {
                 let what = format!("p99 {} is below the median {}", delay.1, delay.0);
                 let help = "p99 is the slow one of a hundred: write it above the median";
                 return Err(Impossible::new(place!["network", name, "p99"], what, help));
+            }
+        }
+        if let Some(KeepaliveSpec { idle, interval, probes }) = self.network.keepalive {
+            for (key, is_zero) in [
+                ("idle", idle.nanos() == 0),
+                ("interval", interval.nanos() == 0),
+                ("probes", probes == 0),
+            ] {
+                if is_zero {
+                    let place = place!["network", "keepalive", key];
+                    let help = "write more, or leave `keepalive` out: then nobody probes";
+                    return Err(Impossible::new(place, format!("{key} is zero"), help));
+                }
             }
         }
         let Timing {
@@ -888,10 +925,11 @@ impl Fault {
                 Needs::Target
             }
             SlowReader | SlowHost | Suspend | Wipe | DiskSlow | DiskFull => Needs::Target,
-            Unanswered | StaleReads | Configure => Needs::Target,
+            Unanswered | StaleReads | ReplicaCut | Configure => Needs::Target,
             SplitBrain => Needs::Sides,
             OffsetLoss | PoisonRecord => Needs::Target,
-            Partition | OneWay | Slow | Loss | Duplicate | Reorder => Needs::Links,
+            Partition | OneWay | Flapping => Needs::Links,
+            Slow | Loss | Duplicate | Reorder => Needs::Links,
             Fin | Reset | HalfOpen | NatDrop => Needs::Links,
         };
         let given = [("target", &self.target), ("from", &self.from), ("to", &self.to)];
@@ -922,7 +960,8 @@ impl Fault {
             }
         }
         let by = matches!(self.kind, Slow | Reorder | ClockStep | Failover)
-            || matches!(self.kind, NatDrop | SlowHost | DiskSlow | StaleReads | SplitBrain);
+            || matches!(self.kind, NatDrop | SlowHost | DiskSlow | StaleReads | SplitBrain)
+            || matches!(self.kind, Flapping);
         let share = matches!(self.kind, Loss | Duplicate | Reorder | Unanswered);
         let ppm = matches!(self.kind, ClockDrift);
         for (key, wanted, given, help) in [
@@ -944,8 +983,8 @@ impl Fault {
         if matches!(self.kind, Slow | Reorder) && self.by.is_some_and(|by| by.0 < 0) {
             return wrong("by", "a message cannot take less time".to_owned(), "write it without -");
         }
-        let lengthens = matches!(self.kind, NatDrop | SlowHost | DiskSlow);
-        if lengthens && self.by.is_some_and(|by| by.0 <= 0) {
+        let takes = matches!(self.kind, NatDrop | SlowHost | DiskSlow | Flapping);
+        if takes && self.by.is_some_and(|by| by.0 <= 0) {
             return wrong("by", format!("a {kind} needs some time"), "write a time above 0");
         }
         if self.kind.is_instant() && self.lasts.is_some() {

@@ -14,9 +14,12 @@ use crate::fleet::Fleet;
 use crate::history::{Entry, Fact, History, Phase};
 use crate::input::latency_matrix::{self, LatencyMatrix};
 use crate::nemesis::{self, Undo};
-use crate::plan::{self, Commit, Deed, DelaySpec, InputFile, Kind, LinkSpec, Op, Plan};
+use crate::plan::{
+    self, Commit, Deed, DelaySpec, InputFile, KeepaliveSpec, Kind, LinkSpec, Op, Plan,
+};
 use crate::seed::Seed;
 use crate::trace::Names;
+use crate::world::keepalive::Keepalive;
 use crate::world::latency::Latency;
 use crate::world::net::{Matrix, Net, Profile};
 use crate::world::replica::Replica;
@@ -177,6 +180,10 @@ impl<C: Crew> Runner<C> {
         let seed = Seed(plan.seed);
         let (net, machines) = place_hosts(&plan, &cast, seed)?;
         let mut world = World::new(seed, crew, machines, net);
+        if let Some(KeepaliveSpec { idle, interval, probes }) = plan.network.keepalive {
+            let (idle, interval) = (idle.nanos(), interval.nanos());
+            world.keep_alive(Keepalive { idle, interval, probes });
+        }
         if plan.network.keep_tails {
             let servers = cast.hosts().filter(|(_, part)| !matches!(part, Part::Client(_)));
             servers.for_each(|(host, _)| world.keep_tail(host));

@@ -138,6 +138,11 @@ const TIMES: &[(&str, &str, &[&str])] = &[
         "[network]\nfsync = { median = \"5ms\", p99 = »\"1ms\" }",
         &["p99 1ms is below the median 5ms", "write it above the median"],
     ),
+    (
+        "keepalive without a probe",
+        "[network]\nkeepalive = { idle = \"60s\", probes = »0 }",
+        &["probes is zero", "leave `keepalive` out"],
+    ),
 ];
 
 /// With `"server-1"` and `"server-2"` in the fleet.
@@ -284,9 +289,19 @@ const FAULTS: &[(&str, &str, &[&str])] = &[
         &["a poison-record is over at once", "remove it"],
     ),
     (
-        "a server in somebody's pocket",
-        "kind = \"suspend\"\nat = \"1s\"\ntarget = »\"server-1\"",
-        &["`server-1` cannot be the target of a suspend", "only people's devices"],
+        "a server that reads slowly",
+        "kind = \"slow-reader\"\nat = \"1s\"\ntarget = »\"server-1\"",
+        &["`server-1` cannot be the target of a slow-reader", "only people's devices"],
+    ),
+    (
+        "the replica of what has none",
+        "kind = \"replica-cut\"\nat = \"1s\"\ntarget = »\"presence\"",
+        &["`presence` cannot be the target of a replica-cut", "have a replica"],
+    ),
+    (
+        "a link that flaps without end at once",
+        "kind = \"flapping\"\nat = \"1s\"\nfrom = \"app-1\"\nto = \"db\"\nby = »\"0s\"",
+        &["a flapping needs some time", "above 0"],
     ),
     (
         "a failover of what has no replica",

@@ -8,8 +8,8 @@ use courier::frame::{PROTOCOL_NEWEST, PROTOCOL_OLDEST};
 use courier::timing::Timing;
 use courier_sim::cast::Part;
 use courier_sim::plan::{
-    BoundsSpec, Deed, DelaySpec, Expect, FORMAT, Fault, FleetSpec, GroupSpec, Kind, LinkSpec,
-    NetworkSpec, Op, Plan, ReplicationSpec, Trigger, UserSpec,
+    BoundsSpec, Deed, DelaySpec, Expect, FORMAT, Fault, FleetSpec, GroupSpec, KeepaliveSpec, Kind,
+    LinkSpec, NetworkSpec, Op, Plan, ReplicationSpec, Trigger, UserSpec,
 };
 use courier_sim::span::{At, Share, Span};
 use proptest::collection::vec;
@@ -119,13 +119,18 @@ fn network() -> impl Strategy<Value = NetworkSpec> {
     let fsync = || delay(100..=20_000).prop_map(|(median, p99)| DelaySpec { median, p99 });
     let (client, backbone) =
         (link(1_000..=200_000, 50_000, 0), link(100..=20_000, 10_000, 200_000));
-    let parts = (client, backbone, fsync(), fsync(), any::<bool>());
-    parts.prop_map(|(client, backbone, fsync, client_fsync, keep_tails)| NetworkSpec {
+    let keepalive = (1..=60_u64, 1..=20_u64, 1..=9_u32).prop_map(|(idle, interval, probes)| {
+        let (idle, interval) = (Span::from_secs(idle), Span::from_secs(interval));
+        KeepaliveSpec { idle, interval, probes }
+    });
+    let parts = (client, backbone, fsync(), fsync(), any::<bool>(), option::of(keepalive));
+    parts.prop_map(|(client, backbone, fsync, client_fsync, keep_tails, keepalive)| NetworkSpec {
         client,
         backbone,
         fsync,
         client_fsync,
         keep_tails,
+        keepalive,
         latency_matrix: None,
     })
 }
@@ -278,15 +283,12 @@ fn write(doing: &Doing, lasts: u64, plan: &mut Plan) {
 }
 
 fn befall(trouble: &Trouble, lasts: u64, plan: &mut Plan) {
-    let Trouble { kind, strength, back, .. } = *trouble;
+    let Trouble { kind, back, .. } = *trouble;
     let cast = plan.cast();
     let hosts: Vec<_> = cast.hosts().collect();
     let (host, part) = hosts[trouble.who % hosts.len()];
     let one = cast.name(host).to_owned();
     let other = trouble.other.map(|who| cast.name(hosts[who % hosts.len()].0).to_owned());
-    let sign = if back { -1 } else { 1 };
-    let by = |most_millis: i64| Some(At(sign * most_millis * 10_000 * i64::from(strength)));
-    let share = Some(Share(strength * 8_000));
     // Whoever there is one of comes back, and so does the first of several.
     let spare = match part {
         Part::Client(_) => true,
@@ -303,13 +305,15 @@ fn befall(trouble: &Trouble, lasts: u64, plan: &mut Plan) {
         Kind::Crash | Kind::PowerCut | Kind::Pause | Kind::ClockStep | Kind::ClockDrift => {
             fault.target = vec![one];
         }
-        Kind::SlowHost | Kind::DiskSlow | Kind::DiskFull => fault.target = vec![one],
+        Kind::SlowHost | Kind::DiskSlow | Kind::DiskFull | Kind::Suspend => {
+            fault.target = vec![one];
+        }
         Kind::Unanswered => fault.target = vec![one],
         Kind::StaleReads => fault.target = vec!["db".to_owned(), "registry".to_owned()],
         Kind::SplitBrain | Kind::Configure => unreachable!("they are not drawn"),
-        Kind::SlowReader | Kind::Suspend => fault.target = vec!["users".to_owned()],
+        Kind::SlowReader => fault.target = vec!["users".to_owned()],
         Kind::Wipe => fault.target = vec!["registry".to_owned()],
-        Kind::Failover => {
+        Kind::Failover | Kind::ReplicaCut => {
             let stores = ["db", "registry", "log"];
             fault.target = vec![stores[trouble.who % stores.len()].to_owned()];
         }
@@ -324,6 +328,7 @@ fn befall(trouble: &Trouble, lasts: u64, plan: &mut Plan) {
         | Kind::NatDrop
         | Kind::Partition
         | Kind::OneWay
+        | Kind::Flapping
         | Kind::Slow
         | Kind::Loss
         | Kind::Duplicate
@@ -335,16 +340,26 @@ fn befall(trouble: &Trouble, lasts: u64, plan: &mut Plan) {
             }
         }
     }
-    match kind {
-        Kind::ClockStep => fault.by = by(90_000),
-        Kind::ClockDrift => fault.ppm = Some(sign * i64::from(strength) * 500),
-        Kind::NatDrop => fault.by = Some(At(i64::from(strength) * 1_000_000_000)),
-        Kind::SlowHost | Kind::DiskSlow => fault.by = Some(At(i64::from(strength) * 500_000)),
-        Kind::Failover | Kind::StaleReads => fault.by = by(5_000).map(|by| At(by.0.abs())),
+    give_strength(trouble, lasts, &mut fault);
+    plan.fault.push(fault);
+}
+
+fn give_strength(trouble: &Trouble, lasts: u64, fault: &mut Fault) {
+    let strength = i64::from(trouble.strength);
+    let sign = if trouble.back { -1 } else { 1 };
+    let millis = |most: i64| Some(At(most * 10_000 * strength));
+    let share = Some(Share(trouble.strength * 8_000));
+    match fault.kind {
+        Kind::ClockStep => fault.by = millis(sign * 90_000),
+        Kind::ClockDrift => fault.ppm = Some(sign * strength * 500),
+        Kind::NatDrop => fault.by = millis(100_000),
+        Kind::SlowHost | Kind::DiskSlow => fault.by = millis(50),
+        Kind::Failover | Kind::StaleReads => fault.by = millis(5_000),
+        Kind::Flapping => fault.by = millis(10_000),
         Kind::Unanswered => fault.share = share,
-        Kind::Slow => fault.by = by(3_000).map(|by| At(by.0.abs())),
+        Kind::Slow => fault.by = millis(3_000),
         Kind::Reorder => {
-            fault.by = by(2_000).map(|by| At(by.0.abs()));
+            fault.by = millis(2_000);
             fault.share = share;
         }
         Kind::Loss | Kind::Duplicate => fault.share = share,
@@ -369,9 +384,9 @@ fn befall(trouble: &Trouble, lasts: u64, plan: &mut Plan) {
         | Kind::PoisonRecord
         | Kind::Partition
         | Kind::OneWay
+        | Kind::ReplicaCut
         | Kind::SplitBrain
         | Kind::Configure
         | Kind::Drain => {}
     }
-    plan.fault.push(fault);
 }

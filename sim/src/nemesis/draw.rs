@@ -240,21 +240,22 @@ fn draw_fault(
         | Kind::DiskFull
         | Kind::SlowHost
         | Kind::DiskSlow
+        | Kind::Suspend
         | Kind::ClockStep
         | Kind::ClockDrift => fault.target = vec![one],
-        Kind::SlowReader | Kind::Suspend => fault.target = vec![among(&clients, rng)],
+        Kind::SlowReader => fault.target = vec![among(&clients, rng)],
         Kind::Unanswered => fault.target = vec![other],
         Kind::Wipe => fault.target = store(Part::may_lose_its_disk),
         Kind::OffsetLoss | Kind::PoisonRecord => {
             fault.target = store(|part| part == Part::EventLog);
         }
         Kind::StaleReads => fault.target = store(Part::answers_reads),
-        Kind::Failover => fault.target = store(Part::has_replica),
+        Kind::Failover | Kind::ReplicaCut => fault.target = store(Part::has_replica),
         Kind::Drain | Kind::Deploy => {
             let gateways = &cast.directory.gateways;
             fault.target = vec![cast.name(gateways[which % gateways.len()]).to_owned()];
         }
-        Kind::Partition | Kind::OneWay => {
+        Kind::Partition | Kind::OneWay | Kind::Flapping => {
             fault.from = vec![one];
             fault.to = if strength <= 50 { vec!["*".to_owned()] } else { vec![other] };
         }
@@ -290,6 +291,8 @@ fn give_strength(fault: &mut Fault, strength: u32, back: bool) {
         // Replicas lag by milliseconds to seconds.
         Kind::Failover => fault.by = micros(30_000),
         Kind::StaleReads => fault.by = micros(50_000),
+        // Down for a tenth of a second to ten, and up as long.
+        Kind::Flapping => fault.by = micros(100_000),
         Kind::Slow => fault.by = micros(30_000),
         Kind::Loss => fault.share = share(600_000),
         Kind::Duplicate | Kind::Unanswered => fault.share = share(500_000),

@@ -163,7 +163,7 @@ impl Fault {
                 |part| part.may_lose_its_disk(),
                 "only registry and presence hold nothing that exists nowhere else",
             ),
-            Kind::Failover | Kind::SplitBrain => {
+            Kind::Failover | Kind::SplitBrain | Kind::ReplicaCut => {
                 (|part| part.has_replica(), "only db, registry and log have a replica")
             }
             Kind::StaleReads => {
@@ -172,7 +172,7 @@ impl Fault {
             Kind::OffsetLoss | Kind::PoisonRecord => {
                 (|part| part == Part::EventLog, "only log has records and offsets")
             }
-            Kind::SlowReader | Kind::Suspend => {
+            Kind::SlowReader => {
                 (|part| matches!(part, Part::Client(_)), "only people's devices do that")
             }
             _ => (|_| true, ""),
@@ -202,7 +202,7 @@ impl Plan {
                 return Err(Impossible::new(place!["zone", at, "hosts"], what, "name some"));
             }
             for (nth, name) in zone.hosts.iter().enumerate() {
-                if cast.is_zone(name) || hosts_named(name, cast).is_empty() {
+                if cast.zone(name).is_some() || hosts_named(name, cast).is_empty() {
                     let place = place!["zone", at, "hosts", nth];
                     return Err(no_such(place, "host", name, cast.names()));
                 }

@@ -51,6 +51,10 @@ pub enum Kind {
     /// with a bad port, a firewall rule. Each side sees another failure (Alfatafta et al., "Toward
     /// a generic fault tolerance technique for partial network partitioning", OSDI 2020).
     OneWay,
+    /// A link between two sets of hosts goes down and comes back, for `by` each, again and again (a
+    /// loose cable, a port that negotiates, a route that is announced and withdrawn: RFC 2439). It
+    /// is up long enough to be believed in, and down long enough to be noticed.
+    Flapping,
     /// Every message between two sets of hosts takes `by` longer (a saturated link, a detour).
     Slow,
     /// A `share` more of the transmissions between two sets of hosts is lost. The transport repeats
@@ -99,9 +103,10 @@ pub enum Kind {
     /// Every step of a process takes `by` longer: what happens to it waits in line and is handled
     /// late, in order (a noisy neighbour, swapping; "gray failure", Huang et al., HotOS 2017).
     SlowHost,
-    /// A device sleeps: nothing runs, nothing is acknowledged, timers stand still and so does the
-    /// monotonic clock (CLOCK_MONOTONIC does not count suspend); the wall clock goes on. At the
-    /// end everything is late.
+    /// The machine sleeps, a phone in a pocket or a virtual machine that is moved: nothing runs,
+    /// nothing is acknowledged, timers stand still and so does the monotonic clock
+    /// (CLOCK_MONOTONIC does not count suspend); the wall clock goes on. At the end everything is
+    /// late, and whoever held a lease believes that he has it.
     Suspend,
     /// The host loses its power, and what starts at the end finds an empty disk (an ephemeral
     /// volume; Redis without persistence that is restarted by its supervisor).
@@ -119,6 +124,11 @@ pub enum Kind {
     /// A store's replica answers whatever only reads, and is `by` behind (a Redis replica that
     /// serves GET; a PostgreSQL standby under load). Writes still go to the primary.
     StaleReads,
+    /// A store's replica is cut off from its primary, and what devices and servers see of the store
+    /// is as before. One that waits for its replica can call nothing durable (a PostgreSQL primary
+    /// whose only `synchronous_standby_names` is away hangs on every COMMIT; Kafka's
+    /// `min.insync.replicas`). One that does not goes on, and a failover loses all since.
+    ReplicaCut,
     /// A store's replica, which was `by` behind, is promoted while the primary goes on; hosts in
     /// `from` still talk to the old one. At the end that one is found and thrown away, with all
     /// that it has accepted (Redis Sentinel and a partition, Jepsen 2013; a PostgreSQL primary

@@ -90,6 +90,11 @@ impl Connection {
         self.lanes.iter().map(|lane| lane.last_arrival).max().unwrap_or(0)
     }
 
+    /// When something last arrived at this end.
+    pub fn heard(&self, side: Side) -> u64 {
+        self.lanes[side.other() as usize].last_arrival
+    }
+
     pub fn end(&self, side: Side) -> Option<u32> {
         self.ends[side as usize]
     }
@@ -145,6 +150,15 @@ impl Connections {
     pub fn forget_way(&mut self, conn: ConnId) {
         if let Some(connection) = self.get_mut(conn) {
             connection.forgotten = true;
+        }
+    }
+
+    /// Both ends have heard of each other.
+    pub fn heard_both(&mut self, conn: ConnId, now: u64) {
+        if let Some(connection) = self.get_mut(conn) {
+            for lane in &mut connection.lanes {
+                lane.last_arrival = lane.last_arrival.max(now);
+            }
         }
     }
 

@@ -10,6 +10,7 @@ mod clock;
 mod connection;
 mod disk;
 mod heap;
+pub mod keepalive;
 pub mod latency;
 mod middlebox;
 pub mod net;
@@ -32,6 +33,7 @@ use courier::time::Now;
 use courier::wire::Wire;
 use disk::Platter;
 use heap::Heap;
+use keepalive::Keepalive;
 use latency::Latency;
 use net::{Effect, Hosts, Matrix, Net, Place, RuleId};
 use replica::{Follower, Replica, Rival};
@@ -105,6 +107,8 @@ struct Host<R> {
     mailbox: VecDeque<Mail>,
     connections: Connections,
     strain: Strain,
+    /// Since when its replica has been cut off from it.
+    replica_lost: Option<u64>,
     /// Answers reads in its place, late.
     follower: Option<Box<Follower<R>>>,
     /// Another process at the same address, which some still reach.
@@ -126,6 +130,8 @@ enum Due {
     Segment { conn: ConnId, side: Side, segment: Segment },
     /// The kernel at `side` tries again what did not get through.
     Retransmit { conn: ConnId, side: Side },
+    /// The kernel at `side` has heard nothing for a while, or no answer to so many probes.
+    Keepalive { conn: ConnId, side: Side, unanswered: u32 },
 }
 
 #[derive(Clone)]
@@ -135,6 +141,7 @@ pub struct World<C: Crew> {
     heap: Heap<Due>,
     hosts: Vec<Host<C::Role>>,
     net: Net,
+    keepalive: Option<Keepalive>,
     fsync: Stream,
     tear: Stream,
     tail: Stream,
@@ -163,6 +170,7 @@ impl<C: Crew> World<C> {
             mailbox: VecDeque::new(),
             connections: Connections::default(),
             strain: Strain::default(),
+            replica_lost: None,
             follower: None,
             rival: None,
             superseded: false,
@@ -173,6 +181,7 @@ impl<C: Crew> World<C> {
             heap: Heap::new(seed.stream("world.ties")),
             hosts: machines.into_iter().map(host).collect(),
             net,
+            keepalive: None,
             fsync: seed.stream("disk.fsync"),
             tear: seed.stream("disk.tear"),
             tail: seed.stream("disk.tail"),
@@ -221,6 +230,7 @@ impl<C: Crew> World<C> {
             Due::Message { from, to, wire } => self.message_arrives(from, to, wire),
             Due::Segment { conn, side, segment } => self.segment_arrives(conn, side, segment),
             Due::Retransmit { conn, side } => self.retransmit(conn, side),
+            Due::Keepalive { conn, side, unanswered } => self.keepalive_due(conn, side, unanswered),
         }
         true
     }
@@ -230,9 +240,9 @@ impl<C: Crew> World<C> {
         let whom = match &due {
             Due::Mail { host, .. } | Due::Turn { host, .. } => pair(*host, *host),
             Due::Message { from, to, .. } => pair(*from, *to),
-            Due::Segment { conn, side, .. } | Due::Retransmit { conn, side } => {
-                pair(conn.opener, HostId(!(*side as u32)))
-            }
+            Due::Segment { conn, side, .. }
+            | Due::Retransmit { conn, side }
+            | Due::Keepalive { conn, side, .. } => pair(conn.opener, HostId(!(*side as u32))),
         };
         self.heap.push(at, whom, due);
     }
@@ -552,8 +562,8 @@ impl<C: Crew> World<C> {
             Some(replica) => at += replica.confirms_after(draw),
             None => {}
         }
-        if target.strain.is_full() {
-            target.strain.wait_for_room(records);
+        if target.holds_syncs() {
+            target.strain.hold_sync(records);
             return;
         }
         self.push(at, Due::Mail { host, boots, mail: Mail::Synced(records) });
@@ -570,11 +580,11 @@ impl<C: Crew> World<C> {
     fn send(&mut self, from: HostId, to: HostId, wire: Wire) {
         let (source, target, instant) = (self.place(from), self.place(to), self.instant());
         if self.net.duplicates(source, target, instant)
-            && let Some(time) = self.net.travel(source, target, !instant)
+            && let Some(time) = self.net.travel(source, target, self.now, !instant)
         {
             self.push(self.now + time, Due::Message { from, to, wire: wire.clone() });
         }
-        match self.net.travel(source, target, instant) {
+        match self.net.travel(source, target, self.now, instant) {
             Some(time) => self.push(self.now + time, Due::Message { from, to, wire }),
             None => self.trace.lost(self.now, from, to, &wire),
         }
@@ -586,7 +596,7 @@ impl<C: Crew> World<C> {
             self.trace.lost(self.now, from, to, &wire);
         } else if target.process == Process::Down {
             // The kernel answers: nothing listens here.
-            let time = self.net.travel(self.place(to), self.place(from), self.instant());
+            let time = self.net.travel(self.place(to), self.place(from), self.now, self.instant());
             let boots = self.host(from).boots;
             if let Some(time) = time {
                 let mail = Mail::Event(Event::Refused { to, wire });
@@ -644,7 +654,7 @@ impl<C: Crew> World<C> {
             self.hold_back(conn, side, segment);
             return;
         }
-        let travel = self.net.travel(self.place(from), self.place(to), self.instant());
+        let travel = self.net.travel(self.place(from), self.place(to), self.now, self.instant());
         match travel {
             Some(time) => {
                 let earliest = self.now + time;
@@ -672,7 +682,7 @@ impl<C: Crew> World<C> {
         if !self.host(from).answers() || !connection.is_blocked(side) {
             return;
         }
-        let through = !connection.is_forgotten() && !self.net.is_cut(from, to);
+        let through = !connection.is_forgotten() && !self.net.is_cut(from, to, self.now);
         if self.host(to).answers() && through {
             let held = self.host_mut(conn.opener).connections.release(conn, side);
             for segment in held {
@@ -697,10 +707,11 @@ impl<C: Crew> World<C> {
             return;
         }
         let (boots, listening) = (host.boots, host.process != Process::Down);
-        let open = connection.end(side) == Some(boots) && listening;
+        let open = host.knows_end(connection.end(side));
         match segment {
             Segment::Syn if listening => {
                 self.host_mut(conn.opener).connections.accept(conn, boots);
+                self.look_after(conn, side);
                 self.transmit(conn, side, Segment::SynAck);
                 self.deliver(here, boots, Mail::Event(Event::Opened { conn }));
             }
@@ -716,6 +727,7 @@ impl<C: Crew> World<C> {
                 self.close_end(conn, side.other());
             }
             Segment::SynAck if open => {
+                self.look_after(conn, side);
                 self.deliver(here, boots, Mail::Event(Event::Opened { conn }))
             }
             Segment::Data(frame) if open => {

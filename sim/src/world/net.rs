@@ -38,6 +38,12 @@ pub struct Profile {
 pub enum Effect {
     /// Nothing gets through.
     Cut,
+    /// Nothing gets through for so many nanoseconds from `since` on, then everything for as long,
+    /// and so on.
+    Flap {
+        since: u64,
+        each: u64,
+    },
     /// Every message takes this much longer.
     Slow(Duration),
     Loss(Ppm),
@@ -48,6 +54,16 @@ pub enum Effect {
     Forget(Duration),
     /// Messages of this share are gone for good: nobody repeats them.
     Swallow(Ppm),
+}
+
+impl Effect {
+    fn is_cut(self, now: u64) -> bool {
+        match self {
+            Effect::Cut => true,
+            Effect::Flap { since, each } => ((now - since) / each).is_multiple_of(2),
+            _ => false,
+        }
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -141,8 +157,8 @@ impl Net {
         self.rules.iter().filter(covers).map(|rule| rule.effect)
     }
 
-    pub fn is_cut(&self, from: HostId, to: HostId) -> bool {
-        !self.rules.is_empty() && self.effects(from, to).any(|effect| effect == Effect::Cut)
+    pub fn is_cut(&self, from: HostId, to: HostId, now: u64) -> bool {
+        !self.rules.is_empty() && self.effects(from, to).any(|effect| effect.is_cut(now))
     }
 
     /// After how many nanoseconds without traffic a connection between these is forgotten.
@@ -157,9 +173,9 @@ impl Net {
         self.effects(a, b).chain(self.effects(b, a)).filter_map(idle).min()
     }
 
-    /// How long this message takes, in nanoseconds, counting the repetitions of what is lost on
-    /// the way; `None` if it never arrives. `instant` tells messages of one link apart.
-    pub fn travel(&self, from: Place, to: Place, instant: u64) -> Option<u64> {
+    /// How long a message that leaves now takes, in nanoseconds, counting the repetitions of what
+    /// is lost on the way; `None` if it never arrives. `instant` tells messages of one link apart.
+    pub fn travel(&self, from: Place, to: Place, now: u64, instant: u64) -> Option<u64> {
         let link = u64::from(from.host.0) << 32 | u64::from(to.host.0);
         let profile = &self.profiles[from.zone as usize * self.zones + to.zone as usize];
         let mut time = profile.latency.pick(self.latency.draw(link, instant));
@@ -170,9 +186,10 @@ impl Net {
         if !self.rules.is_empty() {
             for effect in self.effects(from.host, to.host) {
                 match effect {
-                    Effect::Cut => return None,
+                    Effect::Cut | Effect::Flap { .. } if effect.is_cut(now) => return None,
                     Effect::Slow(by) => time += by.as_nanos() as u64,
                     Effect::Loss(ppm) => loss = (loss + u64::from(ppm)).min(MILLION),
+                    Effect::Cut | Effect::Flap { .. } => {} // Just now it is whole.
                     Effect::Duplicate(_) | Effect::Forget(_) => {}
                     Effect::Swallow(ppm) => {
                         if self.swallow.draw(link, instant) % MILLION < u64::from(ppm) {

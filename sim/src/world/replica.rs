@@ -72,6 +72,19 @@ pub(super) struct Rival<R> {
 }
 
 impl<R> Host<R> {
+    /// Whether an fsync that begins now waits until something changes: until there is room, or
+    /// until the replica that has to confirm it is back.
+    pub(super) fn holds_syncs(&self) -> bool {
+        let waits = self.machine.replica.as_ref().is_some_and(Replica::is_synchronous);
+        self.strain.is_full() || (waits && self.replica_lost.is_some())
+    }
+
+    /// Up to when a replica that lags by so many nanoseconds has taken what its primary took.
+    fn replica_has(&self, now: u64, lag: u64) -> u64 {
+        let until = now.saturating_sub(lag);
+        self.replica_lost.map_or(until, |lost| lost.min(until))
+    }
+
     /// Which of the processes at this address `from` reaches, by its number.
     pub(super) fn boots_for(&self, from: HostId) -> u32 {
         let rival = self.rival.as_ref();
@@ -105,8 +118,22 @@ impl<C: Crew> World<C> {
         let now = self.now;
         let target = self.host_mut(host);
         let waits = target.machine.replica.as_ref().is_some_and(Replica::is_synchronous);
-        target.platter.promote(if waits { now } else { now.saturating_sub(lag) });
+        // What is durable there has been confirmed by the replica.
+        let has = if waits { now } else { target.replica_has(now, lag) };
+        target.platter.promote(has);
         self.life(host, Life::Promoted);
+    }
+
+    /// The replica is cut off from its primary: it takes nothing more, and confirms nothing.
+    pub fn lose_replica(&mut self, host: HostId) {
+        let now = self.now;
+        self.host_mut(host).replica_lost.get_or_insert(now);
+    }
+
+    /// The replica is back and takes at once what it has missed.
+    pub fn find_replica(&mut self, host: HostId) {
+        self.host_mut(host).replica_lost = None;
+        self.release_syncs(host);
     }
 
     /// A replica that lagged by so many nanoseconds is promoted while the primary goes on:
@@ -183,8 +210,9 @@ impl<C: Crew> World<C> {
         let now = self.host(host).clock.read(true_now);
         let mut out = Outbox::default();
         let Some(mut follower) = self.host_mut(host).follower.take() else { return false };
+        let until = self.host(host).replica_has(true_now, follower.lag);
         let stepped = catch_unwind(AssertUnwindSafe(|| {
-            follower.catch_up(true_now);
+            follower.catch_up(until);
             follower.role.clone().step(now, event.clone(), &mut out);
         }));
         self.host_mut(host).follower = Some(follower);
@@ -203,9 +231,8 @@ impl<C: Crew> World<C> {
 }
 
 impl<R: Role> Follower<R> {
-    /// Takes what the primary had taken by `lag` ago.
-    fn catch_up(&mut self, now: u64) {
-        let until = now.saturating_sub(self.lag);
+    /// Takes what the primary had taken by then.
+    fn catch_up(&mut self, until: u64) {
         let mut out = Outbox::default();
         while let Some((_, when, event)) = self.behind.pop_front_if(|(at, ..)| *at <= until) {
             self.role.step(when, event, &mut out);

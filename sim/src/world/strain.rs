@@ -26,8 +26,8 @@ pub(super) struct Strain {
     /// In nanoseconds: an fsync takes this much longer.
     fsync: u64,
     full: bool,
-    /// Syncs that wait until there is room: how many records each covers.
-    waiting: Vec<u64>,
+    /// Syncs that wait for room, or for a replica: how many records each covers.
+    held: Vec<u64>,
 }
 
 impl Strain {
@@ -69,15 +69,15 @@ impl Strain {
         self.full
     }
 
-    pub fn wait_for_room(&mut self, records: u64) {
-        self.waiting.push(records);
+    pub fn hold_sync(&mut self, records: u64) {
+        self.held.push(records);
     }
 
     /// What belonged to a process that is gone.
     pub fn forget_process(&mut self) {
         self.busy = false;
         self.frozen.clear();
-        self.waiting.clear();
+        self.held.clear();
         if let Some(unread) = &mut self.unread {
             unread.clear();
         }
@@ -88,6 +88,11 @@ impl<R> Host<R> {
     /// Whether its kernel takes in what arrives.
     pub(super) fn answers(&self) -> bool {
         self.powered && self.process != Process::Asleep
+    }
+
+    /// Whether the process that runs has an end of a connection that was given to that boot.
+    pub(super) fn knows_end(&self, boots: Option<u32>) -> bool {
+        boots == Some(self.boots) && self.process != Process::Down
     }
 }
 
@@ -244,10 +249,18 @@ impl<C: Crew> World<C> {
 
     /// There is room again: what waited is written.
     pub fn make_room(&mut self, host: HostId) {
+        self.host_mut(host).strain.full = false;
+        self.release_syncs(host);
+    }
+
+    /// What was held up completes, unless something else still holds it up.
+    pub(super) fn release_syncs(&mut self, host: HostId) {
         let target = self.host_mut(host);
-        target.strain.full = false;
+        if target.holds_syncs() {
+            return;
+        }
         let boots = target.boots;
-        for records in std::mem::take(&mut target.strain.waiting) {
+        for records in std::mem::take(&mut target.strain.held) {
             self.push(self.now, Due::Mail { host, boots, mail: Mail::Synced(records) });
         }
     }

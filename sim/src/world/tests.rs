@@ -1,10 +1,11 @@
 //! A world of two hosts and a recorder: what each verb does, as the other side sees it.
 
+use super::keepalive::Keepalive;
 use super::latency::Latency;
 use super::net::{Effect, Matrix, Net, Profile, hosts};
 use super::replica::Replica;
 use super::{Crew, Machine, World};
-use crate::history::{Fact, Life};
+use crate::history::{Entry, Fact, Life};
 use crate::seed::Seed;
 use courier::disk::{Disk, Record};
 use courier::frame::Frame;
@@ -15,6 +16,7 @@ use courier::wire::Wire;
 use std::sync::Arc;
 use std::time::Duration;
 
+mod keepalive;
 mod replica;
 
 const A: HostId = HostId(0);
@@ -138,8 +140,20 @@ fn seen(world: &World<Recorders>, host: HostId) -> Vec<Event> {
     role.seen.iter().filter(own).cloned().collect()
 }
 
+/// What has befallen a host's process.
+fn lives(world: &World<Recorders>, of: HostId) -> Vec<Life> {
+    let life = |entry: &Entry| match entry.fact {
+        Fact::Host { host, life } if host == of => Some(life),
+        _ => None,
+    };
+    world.facts.iter().filter_map(life).collect()
+}
+
 fn connected() -> World<Recorders> {
-    let mut world = two_hosts();
+    connects(two_hosts())
+}
+
+fn connects(mut world: World<Recorders>) -> World<Recorders> {
     world.command(A, Command::GoOnline);
     pass(&mut world, Duration::from_secs(1));
     assert_eq!(seen(&world, A), [Event::Opened { conn: CONN }]);
@@ -236,6 +250,40 @@ fn a_cut_link_delays_a_connection_and_loses_a_message() {
     pass(&mut world, Duration::from_secs(60));
     let arrived = Event::Arrived { conn: CONN, frame: Frame::Heartbeat };
     assert_eq!(seen(&world, B)[1..], [arrived], "the frame came late, the message never");
+}
+
+#[test]
+fn a_link_that_flaps_is_down_and_up_in_turn() {
+    let mut world = two_hosts();
+    let minute = Duration::from_secs(60);
+    let flap = Effect::Flap { since: world.now(), each: minute.as_nanos() as u64 };
+    let rule = world.impose(hosts([A]), hosts([B]), flap);
+    let mut heard = Vec::new();
+    for _ in 0..4 {
+        pass(&mut world, minute / 2);
+        tell(&mut world, "ping");
+        pass(&mut world, minute / 2);
+        heard.push(seen(&world, B).len());
+    }
+    assert_eq!(heard, [0, 1, 1, 2]);
+    world.lift(rule);
+    tell(&mut world, "ping");
+    pass(&mut world, minute);
+    assert_eq!(seen(&world, B).len(), 3);
+}
+
+#[test]
+fn what_a_connection_carries_gets_through_a_link_that_flaps_late_and_in_order() {
+    let mut world = connected();
+    let each = Duration::from_secs(5).as_nanos() as u64;
+    world.impose(everybody(), everybody(), Effect::Flap { since: world.now(), each });
+    for _ in 0..6 {
+        tell(&mut world, "write");
+        pass(&mut world, Duration::from_secs(4));
+    }
+    pass(&mut world, Duration::from_secs(30));
+    assert_eq!(seen(&world, B).len(), 1 + 6);
+    assert_eq!(seen(&world, A).len(), 1, "it is never given up");
 }
 
 #[test]
@@ -421,15 +469,7 @@ fn a_process_that_is_stopped_starts_again_as_the_version_that_was_installed() {
     assert_eq!(seen(&world, A).last(), Some(&closed(CloseCause::Reset)));
     world.start(B);
     assert_eq!(world.role(B).expect("it runs again").version, 1);
-    let lives: Vec<Life> = world
-        .facts
-        .iter()
-        .filter_map(|entry| match entry.fact {
-            Fact::Host { host: B, life } => Some(life),
-            _ => None,
-        })
-        .collect();
-    assert_eq!(lives, [Life::Started, Life::Stopped, Life::Started]);
+    assert_eq!(lives(&world, B), [Life::Started, Life::Stopped, Life::Started]);
 }
 
 #[test]

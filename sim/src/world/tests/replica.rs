@@ -35,15 +35,7 @@ fn a_failover_loses_what_the_replica_had_not_and_a_synchronous_one_nothing() {
         world.start(B);
         let disk = &world.role(B).expect("it runs").found;
         assert_eq!((disk.records.len(), disk.timeline), (found, 1));
-        let lives: Vec<Life> = world
-            .facts
-            .iter()
-            .filter_map(|entry| match entry.fact {
-                Fact::Host { host: B, life } => Some(life),
-                _ => None,
-            })
-            .collect();
-        assert_eq!(lives[1..], [Life::Crashed, Life::Promoted, Life::Started]);
+        assert_eq!(lives(&world, B)[1..], [Life::Crashed, Life::Promoted, Life::Started]);
     }
 }
 
@@ -104,6 +96,40 @@ fn a_superseded_primary_that_waits_for_its_replica_commits_nothing() {
     tell(&mut world, "commit");
     pass(&mut world, Duration::from_secs(60));
     assert_eq!(answers(&world), NOTHING);
+}
+
+#[test]
+fn a_primary_that_waits_for_a_replica_that_is_cut_off_commits_when_it_is_back() {
+    let mut world = replicated(synchronous());
+    world.lose_replica(B);
+    tell(&mut world, "commit");
+    pass(&mut world, Duration::from_secs(60));
+    assert_eq!(answers(&world), NOTHING);
+    world.fill_disk(B);
+    world.find_replica(B);
+    second(&mut world);
+    assert_eq!(answers(&world), NOTHING, "there is no room either");
+    world.make_room(B);
+    second(&mut world);
+    assert_eq!(answers(&world), [COMMITTED]);
+}
+
+#[test]
+fn a_replica_that_is_cut_off_lacks_all_since_and_answers_as_of_then() {
+    let mut world = two_hosts();
+    tell(&mut world, "commit");
+    second(&mut world);
+    world.read_from_replica(B, 0);
+    world.lose_replica(B);
+    tell(&mut world, "commit");
+    pass(&mut world, Duration::from_secs(60));
+    assert_eq!(answers(&world), [COMMITTED, COMMITTED], "nobody waits for it");
+    tell(&mut world, "read");
+    second(&mut world);
+    assert_eq!(answers(&world).last(), Some(&3), "a boot, a commit, and its sync");
+    world.fail_over(B, 0);
+    world.start(B);
+    assert_eq!(world.role(B).expect("it runs").found.records.len(), 1);
 }
 
 #[test]
