@@ -19,7 +19,7 @@ mod reading;
 use crate::design::{Acknowledge, Design, Queue};
 use crate::directory::Directory;
 use crate::disk::{Disk, Record};
-use crate::id::{ConversationId, DeviceId, HostId, Incarnation, MessageId, Session, Stamp, Term};
+use crate::id::{ConversationId, DeviceId, HostId, Incarnation, MessageId, Stamp, Term};
 use crate::node::{Command, Event, Outbox, Role, Timer};
 use crate::note::{LeaseEnd, Note};
 use crate::time::{Instant, Now, Wall};
@@ -94,9 +94,6 @@ pub struct Database {
     /// Undelivered messages of each device that has any.
     depth: BTreeMap<DeviceId, u32>,
     marks: marks::Marks,
-    /// On which session each device was told the present epoch of the sequence in this boot. A
-    /// server that has slept may still speak for a session that is over.
-    told_epoch: BTreeMap<DeviceId, Session>,
     /// The next machine id to be leased.
     machine: u32,
     /// Who has the scheduled job. Not on disk: its terms rise with the boots.
@@ -127,7 +124,6 @@ impl Database {
             expiry_set: None,
             depth: BTreeMap::new(),
             marks: marks::Marks::default(),
-            told_epoch: BTreeMap::new(),
             machine: 0,
             job: None,
             letters: letters::Letters::default(),
@@ -262,8 +258,8 @@ impl Role for Database {
                     self.full_sync(from, session, conversation, next, out)
                 }
                 Wire::Heads { sessions } => {
-                    for session in sessions {
-                        self.tell_heads(now, from, session, out);
+                    for (session, heard_of) in sessions {
+                        self.tell_heads(now, from, session, heard_of, out);
                         self.beats(session, out);
                     }
                 }

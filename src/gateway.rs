@@ -58,6 +58,8 @@ struct Connection {
     session: Option<Session>,
     last_heard: Instant,
     offers: Vec<Offer>,
+    /// The epoch of the sequence that the device has heard of, once it has said so.
+    heard_of: Option<u32>,
     /// The version of the protocol that both ends speak; the oldest until the device's hello.
     protocol: u8,
     /// The device was asked to go elsewhere, and nothing is offered to it any more.
@@ -95,8 +97,8 @@ pub struct Gateway {
     checking: bool,
     checks_unanswered: u32,
 
-    /// Sessions that have beaten since the last report.
-    beaten: Vec<Session>,
+    /// Sessions that have beaten since the last report, and the epoch that each has heard of.
+    beaten: Vec<(Session, Option<u32>)>,
     /// Sessions that their devices have closed in order since the last report.
     left: Vec<Session>,
     /// Whose presence is watched here, by whom.
@@ -197,6 +199,7 @@ impl Role for Gateway {
                         self.acknowledge(conn, session, conversation, upto, out)
                     }
                     (Frame::CatchUp { epoch, next, all }, Some(session)) => {
+                        connection.heard_of = Some(epoch);
                         let question = Wire::CatchUp { session, epoch, next, all };
                         self.take_on(now, class, session, question, out)
                     }
@@ -208,7 +211,8 @@ impl Role for Gateway {
                         self.reject(conn, session, conversation, at, out)
                     }
                     (Frame::Heartbeat, Some(session)) => {
-                        self.beat(session, out);
+                        let heard_of = connection.heard_of;
+                        self.beat(session, heard_of, out);
                         self.write(conn, Frame::HeartbeatAck, out);
                     }
                     (Frame::Watch { users }, Some(_)) => self.watch(conn, users, out),

@@ -377,9 +377,10 @@ pub enum Wire {
         conversation: ConversationId,
         upto: Stamp,
     },
-    /// Gateway to database: has any of these devices something undelivered for a while?
+    /// Gateway to database: has any of these devices, which have heard of these epochs of the
+    /// sequence as far as they have said, something undelivered for a while?
     Heads {
-        sessions: Vec<Session>,
+        sessions: Vec<(Session, Option<u32>)>,
     },
     /// Yes: this one, in these conversations, up to these sequence numbers.
     Behind {

@@ -42,7 +42,7 @@ impl Client {
             | Frame::CatchUp { .. }
             | Frame::FullSync { .. }
             | Frame::Reject { .. }
-            | Frame::Heartbeat
+            | Frame::Heartbeat { .. }
             | Frame::Watch { .. }
             | Frame::Read { .. }
             | Frame::MarksAfter { .. } => {}
@@ -58,8 +58,10 @@ impl Client {
         if head.epoch < inbox.epoch {
             return; // From before the sequence began again.
         }
-        if head.epoch > inbox.epoch {
-            self.hear_of(head.epoch, out);
+        // Also a conversation that is new to it tells it so: of others it may hold what is void.
+        let later = head.epoch > inbox.epoch;
+        self.hear_of(head.epoch, out);
+        if later {
             match renumbered {
                 Some(void) => self.renumber(conversation, head.epoch, void, out),
                 // Only the server knows how much of the earlier epoch is left.

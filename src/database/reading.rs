@@ -52,9 +52,7 @@ impl Database {
         all: bool,
         out: &mut Outbox,
     ) {
-        if epoch < self.epoch() {
-            out.send(from, Wire::Renumbered { session, epoch: self.epoch() });
-        }
+        self.tell_epoch(from, session, Some(epoch), out);
         let device = session.device;
         let mut wanted: BTreeMap<ConversationId, (u64, Option<u64>)> = BTreeMap::new();
         for (conversation, held) in next {
@@ -104,6 +102,14 @@ impl Database {
         out.send(from, Wire::Page { session, conversation, batch });
     }
 
+    /// Tells a device that has heard of an earlier epoch of the sequence which one it is in now, and
+    /// again whenever the device shows that it does not know.
+    fn tell_epoch(&self, from: HostId, session: Session, heard_of: Option<u32>, out: &mut Outbox) {
+        if heard_of.is_some_and(|epoch| epoch < self.epoch()) {
+            out.send(from, Wire::Renumbered { session, epoch: self.epoch() });
+        }
+    }
+
     /// Tells a device that has beaten in which conversations it has had something undelivered for
     /// a while, and in which epoch the sequence is.
     pub(super) fn tell_heads(
@@ -111,12 +117,11 @@ impl Database {
         now: Now,
         from: HostId,
         session: Session,
+        heard_of: Option<u32>,
         out: &mut Outbox,
     ) {
+        self.tell_epoch(from, session, heard_of, out);
         let device = session.device;
-        if self.epoch() > 1 && self.told_epoch.insert(device, session) != Some(session) {
-            out.send(from, Wire::Renumbered { session, epoch: self.epoch() });
-        }
         let old = |key: &Key| now.mono.since(self.rows[key].since) >= limits::BEHIND_AFTER;
         let heads: Vec<_> = self
             .rows_of(device)

@@ -30,6 +30,7 @@ impl Connection {
             session: None,
             last_heard: now,
             offers: Vec::new(),
+            heard_of: None,
             protocol: PROTOCOL_OLDEST,
             leaving: false,
             pages: Vec::new(),

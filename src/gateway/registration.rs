@@ -154,9 +154,9 @@ impl Gateway {
         }
     }
 
-    pub(super) fn beat(&mut self, session: Session, out: &mut Outbox) {
+    pub(super) fn beat(&mut self, session: Session, heard_of: Option<u32>, out: &mut Outbox) {
         self.report_later(out);
-        self.beaten.push(session);
+        self.beaten.push((session, heard_of));
     }
 
     /// A device closed its connection in order: presence need not wait for its silence.
@@ -174,11 +174,12 @@ impl Gateway {
     /// Passes the heartbeats on: to presence, and to the database as the question whether any of
     /// these devices is behind without knowing.
     pub(super) fn report(&mut self, out: &mut Outbox) {
-        let sessions = std::mem::take(&mut self.beaten);
+        let beaten = std::mem::take(&mut self.beaten);
         let ended = std::mem::take(&mut self.left);
-        out.send(self.config.directory.presence, Wire::Seen { sessions: sessions.clone(), ended });
-        if !sessions.is_empty() {
-            out.send(self.config.directory.database, Wire::Heads { sessions });
+        let sessions = beaten.iter().map(|(session, _)| *session).collect();
+        out.send(self.config.directory.presence, Wire::Seen { sessions, ended });
+        if !beaten.is_empty() {
+            out.send(self.config.directory.database, Wire::Heads { sessions: beaten });
         }
     }
 }

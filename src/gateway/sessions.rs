@@ -77,7 +77,7 @@ impl Gateway {
         let protocol = connection.protocol;
         self.devices.insert(device, conn);
         self.check_registry_later(out);
-        self.beat(session, out);
+        self.beat(session, None, out);
         let incarnation = self.incarnation;
         self.write(conn, Frame::Welcome { epoch, incarnation, protocol }, out);
         self.tell(SessionEvent::Opened(session), out);
@@ -118,8 +118,10 @@ impl Gateway {
     /// heartbeats of their own refresh presence from their table of connections. It cannot know
     /// which of these have nobody at the other end any more.
     fn vouch(&mut self, out: &mut Outbox) {
-        let here: Vec<Session> = self.connections.values().filter_map(|c| c.session).collect();
-        here.into_iter().for_each(|session| self.beat(session, out));
+        let connections = self.connections.values();
+        let here: Vec<_> =
+            connections.filter_map(|c| c.session.map(|session| (session, c.heard_of))).collect();
+        here.into_iter().for_each(|(session, heard_of)| self.beat(session, heard_of, out));
     }
 
     fn close_silent(&mut self, now: Now, out: &mut Outbox) {

@@ -468,6 +468,15 @@ fn when_the_sequence_begins_again_it_keeps_what_it_has_shown_and_says_what_it_la
 }
 
 #[test]
+fn a_conversation_that_is_new_to_it_tells_of_the_epoch_too() {
+    let mut t = live();
+    let first = Entry { message: message(1, 1, pair(1, 2)), stamp: Stamp { epoch: 2, seq: 1 } };
+    let batch = Batch { head: first.stamp, ..batch_of(vec![first]) };
+    t.arrives(conn(2, 1), Frame::Deliver { conversation: pair(1, 2), batch });
+    assert!(t.last.contains(&Action::Note(Note::EpochHeard { epoch: 2 })), "{}", t.trace());
+}
+
+#[test]
 fn a_device_that_is_turned_away_comes_back_in_its_slot() {
     let mut t = device();
     t.unseen(|t| {

@@ -248,7 +248,8 @@ fn with_all_it_also_gets_what_it_does_not_know_of() {
 #[test]
 fn a_device_is_behind_when_something_waits_for_a_while() {
     let mut t = holding(1);
-    let heads = || Wire::Heads { sessions: vec![session(1, 1, 1), session(2, 1, 1)] };
+    let heads =
+        || Wire::Heads { sessions: vec![(session(1, 1, 1), Some(1)), (session(2, 1, 1), Some(1))] };
     t.beat("young messages are most likely being delivered");
     t.receives(server(1), heads());
     t.pass(BEHIND_AFTER).receives(server(1), heads());
@@ -394,6 +395,12 @@ fn a_promoted_replica_begins_a_new_epoch() {
     t.receives(app(1), append(3)).synced();
     t.beat("a device that holds both of the old epoch is told what is void");
     t.receives(server(1), catch_up(3));
+    t.beat(
+        "one that asks nothing is told of the epoch with each heartbeat, until it says it knows",
+    );
+    let heads = |heard_of| Wire::Heads { sessions: vec![(session(1, 1, 1), heard_of)] };
+    t.receives(server(1), heads(Some(1))).receives(server(1), heads(Some(1)));
+    t.receives(server(1), heads(Some(2))).receives(server(1), heads(None));
     golden!(t);
 }
 

@@ -114,7 +114,7 @@ fn a_restart_counts_the_same_and_a_heartbeat_finds_who_follows() {
         t.receives(server(1), asks(0)).receives(server(1), asks(2));
         t.reboot(boot).synced();
     });
-    t.receives(server(1), Wire::Heads { sessions: vec![session(1, 1, 1)] });
+    t.receives(server(1), Wire::Heads { sessions: vec![(session(1, 1, 1), Some(1))] });
     t.beat("it knows everything already").receives(server(1), asks(2));
     t.receives(server(2), advance(2)).synced().pass(TELL_EVERY);
     golden!(t);
@@ -130,7 +130,7 @@ fn a_follower_that_does_not_answer_is_left_alone_until_it_beats() {
         told += tells(&t);
     }
     assert_eq!(told, MARKS_UNANSWERED_MAX as usize, "{}", t.trace());
-    t.receives(server(1), Wire::Heads { sessions: vec![session(1, 1, 1)] });
+    t.receives(server(1), Wire::Heads { sessions: vec![(session(1, 1, 1), Some(1))] });
     assert_eq!(tells(&t), 1, "it should ask");
     t.receives(server(1), asks(0));
     assert_eq!(tells(&t), 1, "{}", t.trace());

@@ -127,7 +127,7 @@ proptest! {
                     t.receives(server(1), ask(known.version));
                 }
                 Op::Beat => {
-                    t.receives(server(1), Wire::Heads { sessions: vec![session(1, 1, 1)] });
+                    t.receives(server(1), Wire::Heads { sessions: vec![(session(1, 1, 1), Some(1))] });
                 }
                 Op::Pass => {
                     t.pass(TELL_EVERY);
@@ -147,7 +147,7 @@ proptest! {
         for again in [acknowledge(most.max(1)), read(most_read.max(1))] {
             t.receives(server(2), again).synced();
         }
-        t.receives(server(1), Wire::Heads { sessions: vec![session(1, 1, 1)] });
+        t.receives(server(1), Wire::Heads { sessions: vec![(session(1, 1, 1), Some(1))] });
         for _ in 0..3 {
             t.receives(server(1), ask(known.version)).pass(TELL_EVERY);
             answers(&mut t).into_iter().for_each(|answer| known.hear(answer));
