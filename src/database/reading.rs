@@ -102,8 +102,8 @@ impl Database {
         out.send(from, Wire::Page { session, conversation, batch });
     }
 
-    /// Tells a device that has heard of an earlier epoch of the sequence which one it is in now, and
-    /// again whenever the device shows that it does not know.
+    /// Tells a device that has heard of an earlier epoch of the sequence which one it is in now,
+    /// and again whenever the device shows that it does not know.
     fn tell_epoch(&self, from: HostId, session: Session, heard_of: Option<u32>, out: &mut Outbox) {
         if heard_of.is_some_and(|epoch| epoch < self.epoch()) {
             out.send(from, Wire::Renumbered { session, epoch: self.epoch() });

@@ -127,7 +127,8 @@ proptest! {
                     t.receives(server(1), ask(known.version));
                 }
                 Op::Beat => {
-                    t.receives(server(1), Wire::Heads { sessions: vec![(session(1, 1, 1), Some(1))] });
+                    let sessions = vec![(session(1, 1, 1), Some(1))];
+                    t.receives(server(1), Wire::Heads { sessions });
                 }
                 Op::Pass => {
                     t.pass(TELL_EVERY);
