@@ -1,6 +1,6 @@
 //! Runs that are not valid: their exit status, and the failure that is kept and replays.
 
-use super::Place;
+use super::{Place, text};
 
 const IMPOSSIBLE: &str = r#"
 [[expect.shown]]
@@ -81,6 +81,21 @@ fn what_was_never_reached_makes_the_verdict_unknown_and_ends_with_2() {
     let swept = place.says(&["sweep", "vain.toml", "--seeds", "0..2"], 2);
     assert!(swept.contains("2 runs: 0 valid, 2 unknown, 0 invalid"), "{swept}");
     assert!(!place.path("target").exists(), "nothing failed, so nothing is kept");
+}
+
+#[test]
+fn a_trace_on_standard_output_ends_with_the_same_status() {
+    let place = place_with("vain.toml", NEVER_REACHED);
+    let run = &["run", "vain.toml", "--plan", "plan.toml", "--trace", "-"];
+    for arguments in [&run[..], &["replay", "plan.toml", "--trace", "-"]] {
+        let output = place.run(arguments);
+        assert_eq!(output.status.code(), Some(2));
+        let last = text(&output.stdout).lines().next_back().unwrap_or_default().to_owned();
+        assert!(last.starts_with("digest "), "{last}");
+        assert_eq!(text(&output.stderr), "courier: UNKNOWN  never reached: parked\n");
+    }
+    let twice = place.says(&["twice", "vain.toml"], 0);
+    assert!(twice.contains("the same twice"), "{twice}");
 }
 
 #[test]

@@ -27,11 +27,12 @@ pub fn main(arguments: &ReplayArguments) -> Result<u8, Stop> {
     let document = Document::read(&arguments.file)?;
     let (plan, failure) = read(&document)?;
     let plan = Arc::new(plan);
-    if is_standard_output(arguments.trace.as_deref(), arguments.json)? {
-        trace_only(plan)?;
-        return Ok(0);
-    }
     let began = super::stopwatch();
+    if is_standard_output(arguments.trace.as_deref(), arguments.json)? {
+        let outcome = trace_only(plan.clone())?;
+        let report = judge(&plan, &outcome, began.elapsed(), String::new());
+        return Ok(terminal::verdict_aside(&report));
+    }
     let outcome = carry_out(plan.clone(), arguments.trace.as_deref())?;
     let replay = format!("courier replay {}", quoted(&document.name));
     let report = judge(&plan, &outcome, began.elapsed(), replay);

@@ -149,15 +149,16 @@ pub fn main(arguments: &RunArguments) -> Result<u8, Stop> {
         write_plan(path, &plan)?;
     }
     let trace = arguments.trace.as_deref();
+    let began = super::stopwatch();
     if is_standard_output(trace, arguments.json)? {
         let outcome = trace_only(plan.clone())?;
         concrete(&plan, &outcome, arguments.plan.as_deref())?;
         if let Some(path) = &arguments.history {
             write_history(path, &outcome)?;
         }
-        return Ok(0);
+        let report = judge(&plan, &outcome, began.elapsed(), String::new());
+        return Ok(terminal::verdict_aside(&report));
     }
-    let began = super::stopwatch();
     let outcome = carry_out(plan.clone(), trace)?;
     let wall = began.elapsed();
     if let Some(path) = &arguments.history {

@@ -110,7 +110,7 @@ pub fn tell(
     tell_post(out, report)?;
     tell_anomalies(out, report)?;
     out.line("")?;
-    tell_verdict(out, report)?;
+    out.line(&verdict_line(report))?;
     out.line(&format!("  digest   {}   commit {COMMIT}", report.digest))?;
     out.line(&format!("  repeat   {}", report.replay))
 }
@@ -237,7 +237,7 @@ fn tell_anomalies(out: &mut Output, report: &Report) -> Result<(), Stop> {
     Ok(())
 }
 
-fn tell_verdict(out: &mut Output, report: &Report) -> Result<(), Stop> {
+fn verdict_line(report: &Report) -> String {
     let verdict = match report.verdict {
         Verdict::Valid => styled(GOOD, "VALID"),
         Verdict::Unknown => styled(STRONG, "UNKNOWN"),
@@ -251,7 +251,16 @@ fn tell_verdict(out: &mut Output, report: &Report) -> Result<(), Stop> {
         Verdict::Unknown => format!("  never reached: {}", report.unreached.join(", ")),
         Verdict::Invalid => format!("  {}", report.broken().join(", ")),
     };
-    out.line(&format!("{verdict}{why}"))
+    format!("{verdict}{why}")
+}
+
+/// The verdict of a run whose standard output is for something else: said on standard error if it
+/// is not valid, and returned as the exit status.
+pub fn verdict_aside(report: &Report) -> u8 {
+    if report.verdict != Verdict::Valid {
+        mention(&verdict_line(report));
+    }
+    report.verdict.exit_status()
 }
 
 /// One line for a run of a sweep that was not valid.
