@@ -42,7 +42,7 @@ impl Client {
             | Frame::CatchUp { .. }
             | Frame::FullSync { .. }
             | Frame::Reject { .. }
-            | Frame::Heartbeat { .. }
+            | Frame::Heartbeat
             | Frame::Watch { .. }
             | Frame::Read { .. }
             | Frame::MarksAfter { .. } => {}

@@ -26,8 +26,8 @@ pub(super) enum Look {
 /// one.
 pub(super) fn look(poison: Poison, events: &[SessionEvent], refused: &mut u32) -> Look {
     let count = events.iter().take_while(|event| event.is_readable()).count();
-    let tries = if count > 0 { 0 } else { *refused + 1 };
-    *refused = tries;
+    let tries = *refused + 1;
+    *refused = 0;
     if count > 0 {
         return Look::Readable { count };
     }
@@ -37,8 +37,8 @@ pub(super) fn look(poison: Poison, events: &[SessionEvent], refused: &mut u32) -
         Poison::RetryForEver => Look::Refused { tries },
         Poison::Drop => Look::SetAside { noted: false },
     };
-    if matches!(look, Look::SetAside { .. }) {
-        *refused = 0;
+    if let Look::Refused { tries } = look {
+        *refused = tries;
     }
     look
 }

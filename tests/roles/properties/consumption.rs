@@ -2,7 +2,7 @@
 //! restarts, joins and leaves.
 
 use crate::cast::*;
-use crate::properties::config;
+use crate::properties::{config, pick};
 use crate::script::Script;
 use courier::consumer::{Config, Consumer};
 use courier::design::Design;
@@ -134,18 +134,12 @@ impl Pipeline {
                 self.publish();
             }
             Op::Republish => self.publish(),
-            Op::Arrives { which, again } if !self.wires.is_empty() => {
-                let at = which.index(self.wires.len());
-                let (from, to, wire) = self.wires[at].clone();
-                if !again {
-                    self.wires.remove(at);
+            Op::Arrives { which, again } => {
+                if let Some((from, to, wire)) = pick(&mut self.wires, which, *again) {
+                    self.arrives(from, to, wire);
                 }
-                self.arrives(from, to, wire);
             }
-            Op::Lost { which } if !self.wires.is_empty() => {
-                self.wires.remove(which.index(self.wires.len()));
-            }
-            Op::Arrives { .. } | Op::Lost { .. } => {}
+            Op::Lost { which } => drop(pick(&mut self.wires, which, false)),
             Op::Sync => {
                 self.log.synced();
             }

@@ -4,7 +4,7 @@
 //! bound.
 
 use crate::cast::*;
-use crate::properties::config;
+use crate::properties::{config, pick};
 use crate::script::Script;
 use courier::consumer::{self, Consumer};
 use courier::design::Design;
@@ -237,18 +237,12 @@ impl House {
                     self.gateway(on, |t| t.closed(conn, CloseCause::Fin));
                 }
             }
-            Op::Arrives { which, again } if !self.wires.is_empty() => {
-                let at = which.index(self.wires.len());
-                let (from, to, wire) = self.wires[at].clone();
-                if !again {
-                    self.wires.remove(at);
+            Op::Arrives { which, again } => {
+                if let Some((from, to, wire)) = pick(&mut self.wires, which, *again) {
+                    self.arrives(from, to, wire);
                 }
-                self.arrives(from, to, wire);
             }
-            Op::Lost { which } if !self.wires.is_empty() => {
-                self.wires.remove(which.index(self.wires.len()));
-            }
-            Op::Arrives { .. } | Op::Lost { .. } => {}
+            Op::Lost { which } => drop(pick(&mut self.wires, which, false)),
             Op::LogSyncs => self.log(|t| t.synced()),
             Op::GatewaysAreAnswered => self.gateways_are_answered(),
             Op::Waits { who, seconds } => self.waits(*who, Duration::from_secs(*seconds)),
