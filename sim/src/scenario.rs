@@ -176,7 +176,7 @@ impl Found {
     pub fn summary(&self) -> String {
         let header = self.header();
         let first = header.split("\n\n").next().unwrap_or_default();
-        first.split_whitespace().collect::<Vec<_>>().join(" ")
+        on_one_line(first)
     }
 
     /// The folder that a built-in scenario lives in; those of the top level are about the fleet.
@@ -194,7 +194,7 @@ impl Found {
     pub fn references(&self) -> Vec<String> {
         let header = self.header();
         let named = header.split("\n\n").find_map(|part| part.strip_prefix("Reference:"));
-        let words = named.unwrap_or_default().split_whitespace().collect::<Vec<_>>().join(" ");
+        let words = on_one_line(named.unwrap_or_default());
         let each = words.split("; ").map(|reference| reference.trim_end_matches('.').to_owned());
         each.filter(|reference| !reference.is_empty()).collect()
     }
@@ -225,6 +225,11 @@ impl Found {
         }
         self.document.locate(impossible)
     }
+}
+
+/// A text with its line ends gone.
+pub fn on_one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 /// What a scenario may take in besides its seed.

@@ -87,7 +87,7 @@ fn scenarios_are_listed_by_theme_with_a_line_each_and_shown_as_they_are() {
 }
 
 #[test]
-fn scenarios_are_found_by_a_word_of_their_story_or_their_references() {
+fn scenarios_are_found_by_a_word_of_their_headers() {
     let place = Place::new();
     let found = |words: &[&str]| -> Vec<String> {
         let list = place.json(&[&["scenarios"], words].concat(), 0);
@@ -103,6 +103,43 @@ fn scenarios_are_found_by_a_word_of_their_story_or_their_references() {
         line.trim_start().strip_prefix("swarm ").is_some_and(|rest| rest.contains("A hundred"))
     });
     assert!(said.starts_with("fleet\n") && told, "{said}");
+}
+
+#[test]
+fn the_patterns_of_failure_are_found_by_the_names_that_engineers_give_them() {
+    let place = Place::new();
+    for pattern in [
+        "retry storm",
+        "circuit breaker",
+        "thundering herd",
+        "poison pill",
+        "dead-letter queue",
+        "duplicate event",
+        "out-of-order event",
+        "queue backlog that never drains",
+        "hot partition",
+        "uneven shard",
+        "clock skew",
+        "distributed cron",
+        "leader election",
+        "stale leader",
+        "split brain",
+        "stale cache",
+        "read-after-write",
+        "causal token",
+        "partial failure",
+        "corrupt",
+        "check-then-act race",
+        "rolling upgrade",
+        "renamed field",
+        "synchronous coupling",
+        "circular dependency",
+        "fan-out",
+        "daylight saving",
+    ] {
+        let list = place.json(&["scenarios", pattern], 0);
+        assert_ne!(list.as_array().map(Vec::len), Some(0), "{pattern}");
+    }
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use super::Stop;
 use super::terminal::{DIM, Output, STRONG, styled};
 use crate::document::{Problem, nearest};
-use crate::scenario::{FLEET_THEME, built_in, find};
+use crate::scenario::{FLEET_THEME, built_in, find, on_one_line};
 use clap::{Args, Subcommand};
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -13,7 +13,7 @@ use serde::Serialize;
     after_help = "Example: courier scenarios clock\n         courier scenarios show server-7-dies"
 )]
 pub struct ScenariosArguments {
-    /// Only those whose name, theme, summary or references hold each of these words
+    /// Only those whose name, theme or header hold each of these words
     #[arg(value_name = "WORD")]
     pub words: Vec<String>,
     /// Print a JSON list and nothing else
@@ -47,6 +47,9 @@ pub struct Listed {
     pub references: Vec<String>,
     /// The invariants that it expects to break, under the design that it chooses.
     pub breaks: Vec<String>,
+    /// Its whole header, in which words are looked for.
+    #[serde(skip)]
+    header: String,
 }
 
 /// The themes in the order in which they are listed; others follow by their names.
@@ -74,6 +77,7 @@ pub fn listed() -> Result<Vec<Listed>, Problem> {
             summary: found.summary(),
             references: found.references(),
             breaks: [expect.breaks, expect.may_break].concat(),
+            header: on_one_line(&found.header()),
             name: found.name,
             path: found.path,
         });
@@ -112,8 +116,8 @@ pub fn main(arguments: &ScenariosArguments) -> Result<u8, Stop> {
 }
 
 fn speaks_of(listed: &Listed, word: &str) -> bool {
-    let Listed { name, theme, summary, references, breaks, .. } = listed;
-    let texts = [name, theme, summary].into_iter().chain(references).chain(breaks);
+    let Listed { name, theme, breaks, header, .. } = listed;
+    let texts = [name, theme, header].into_iter().chain(breaks);
     let word = word.to_lowercase();
     texts.into_iter().any(|text| text.to_lowercase().contains(&word))
 }
