@@ -85,9 +85,8 @@ enum Process {
 #[derive(Clone, Debug)]
 enum Mail {
     Event(Event),
-    /// A timer counts only if it is still set when the process gets to it: its number, and how
-    /// long its host had slept when it was set.
-    Timer(Timer, u64, u64),
+    /// A timer counts only if it is still set when the process gets to it: its number.
+    Timer(Timer, u64),
     /// An fsync completed that covers so many records. They are durable when the process learns
     /// of it: what a paused process has not learnt, its crash may undo.
     Synced(u64),
@@ -365,6 +364,9 @@ impl<C: Crew> World<C> {
     pub fn drift_clock(&mut self, host: HostId, ppm: i64) {
         let now = self.now;
         self.host_mut(host).clock.drift(now, ppm);
+        if self.host(host).process != Process::Asleep {
+            self.reset_timers(host);
+        }
     }
 
     /// A person does something with a device. Nothing happens if its process is not running.
@@ -436,15 +438,8 @@ impl<C: Crew> World<C> {
         }
         match (target.process, mail) {
             (Process::Down, _) => {}
+            (_, Mail::Timer(timer, id)) if !target.timers.is_current(timer, id) => {}
             (Process::Asleep, mail) => target.strain.freeze(now, mail),
-            (Process::Up | Process::Paused, Mail::Timer(timer, id, slept))
-                if slept < target.strain.slept() =>
-            {
-                // Its host's clock stood still in between.
-                let slept_now = target.strain.slept();
-                let mail = Mail::Timer(timer, id, slept_now);
-                self.push(now + slept_now - slept, Due::Mail { host, boots, mail });
-            }
             (Process::Paused, mail) => target.mailbox.push_back(mail),
             (Process::Up, mail) => match target.strain.step_takes() {
                 Some(lag) => self.queue(host, mail, lag),
@@ -469,7 +464,7 @@ impl<C: Crew> World<C> {
                 let records = target.platter.sync(records, replicated);
                 self.step_role(host, Event::Synced { records });
             }
-            Mail::Timer(timer, id, _) => {
+            Mail::Timer(timer, id) => {
                 if target.timers.take_if(timer, id) {
                     self.step_role(host, Event::Fired(timer));
                 }
@@ -543,11 +538,19 @@ impl<C: Crew> World<C> {
         let id = self.timers_set;
         let now = self.now;
         let target = self.host_mut(host);
-        target.timers.set(timer, id);
+        target.timers.set(timer, id, target.clock.read(now).mono + after);
         let at = now.saturating_add(target.clock.stretch(after));
-        let mail = Mail::Timer(timer, id, target.strain.slept());
         let boots = target.boots;
-        self.push(at, Due::Mail { host, boots, mail });
+        self.push(at, Due::Mail { host, boots, mail: Mail::Timer(timer, id) });
+    }
+
+    /// The host's clock goes at another pace, or goes on: its timers are due when it says so.
+    fn reset_timers(&mut self, host: HostId) {
+        let target = self.host(host);
+        let mono = target.clock.read(self.now).mono;
+        for (timer, due) in target.timers.all() {
+            self.set_timer(host, timer, due.since(mono));
+        }
     }
 
     fn sync(&mut self, host: HostId) {

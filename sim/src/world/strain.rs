@@ -17,10 +17,8 @@ pub(super) struct Strain {
     busy: bool,
     /// Since when it sleeps.
     asleep_since: Option<u64>,
-    /// How long it has slept, all in all.
-    slept: u64,
-    /// What would have come due while it slept, and when.
-    frozen: Vec<(u64, Mail)>,
+    /// Syncs that would have completed while it slept: when, and how many records each covers.
+    frozen: Vec<(u64, u64)>,
     /// Reads nothing from its connections, and this is what it has not read.
     unread: Option<VecDeque<(ConnId, Side, Segment)>>,
     /// In nanoseconds: an fsync takes this much longer.
@@ -35,14 +33,11 @@ impl Strain {
         (self.step > 0 || self.busy).then_some(self.step)
     }
 
-    pub fn slept(&self) -> u64 {
-        self.slept
-    }
-
     pub fn freeze(&mut self, due: u64, mail: Mail) {
-        // A message cannot arrive at a kernel that stands still; what its own machine owes can.
-        if !matches!(mail, Mail::Event(_)) {
-            self.frozen.push((due, mail));
+        match mail {
+            Mail::Synced(records) => self.frozen.push((due, records)),
+            // No message arrives at a kernel that stands still, and timers stand still with it.
+            Mail::Event(_) | Mail::Timer(..) => {}
         }
     }
 
@@ -173,16 +168,12 @@ impl<C: Crew> World<C> {
         let Some(slept) = self.wake_clock(host) else { return };
         let target = self.host_mut(host);
         target.process = Process::Up;
-        let (boots, total) = (target.boots, target.strain.slept);
+        let boots = target.boots;
         let frozen = std::mem::take(&mut target.strain.frozen);
         self.life(host, Life::Resumed);
-        for (due, mail) in frozen {
-            // Its number of slept nanoseconds is that of now: it is late by this sleep already.
-            let mail = match mail {
-                Mail::Timer(timer, id, _) => Mail::Timer(timer, id, total),
-                other => other,
-            };
-            self.push(due + slept, Due::Mail { host, boots, mail });
+        self.reset_timers(host);
+        for (due, records) in frozen {
+            self.push(due + slept, Due::Mail { host, boots, mail: Mail::Synced(records) });
         }
         let mut ends = Vec::new();
         for (opener, found) in self.hosts.iter().enumerate() {
@@ -200,7 +191,6 @@ impl<C: Crew> World<C> {
         let target = self.host_mut(host);
         let since = target.strain.asleep_since.take()?;
         target.clock.go_on(now);
-        target.strain.slept += now - since;
         Some(now - since)
     }
 

@@ -328,6 +328,28 @@ fn a_timer_runs_on_the_hosts_own_clock_and_not_after_it_is_cancelled() {
 }
 
 #[test]
+fn a_timer_that_is_set_goes_at_the_pace_of_its_clock() {
+    let mut world = two_hosts();
+    tell(&mut world, "timer");
+    pass(&mut world, Duration::from_secs(5));
+    world.drift_clock(A, 250_000); // What is left, five of its seconds, are four.
+    pass(&mut world, Duration::from_millis(3_999));
+    assert_eq!(seen(&world, A), []);
+    pass(&mut world, Duration::from_millis(2));
+    assert_eq!(seen(&world, A), [Event::Fired(Timer::Probe)]);
+
+    tell(&mut world, "timer");
+    world.pause(A);
+    pass(&mut world, Duration::from_secs(9));
+    world.drift_clock(A, -500_000); // It has run out already, and nobody has looked.
+    world.resume(A);
+    pass(&mut world, Duration::from_millis(1));
+    assert_eq!(seen(&world, A).len(), 2);
+    pass(&mut world, Duration::from_secs(60));
+    assert_eq!(seen(&world, A).len(), 2, "and it fires once");
+}
+
+#[test]
 fn a_step_of_the_wall_clock_does_not_touch_timers() {
     let mut world = two_hosts();
     tell(&mut world, "timer");
