@@ -6,7 +6,7 @@
 
 use courier::frame::Frame;
 use courier::id::{ConnId, HostId};
-use std::collections::VecDeque;
+use std::collections::BTreeMap;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Side {
@@ -53,6 +53,8 @@ const DATA_GIVE_UP: u64 = 924_600_000_000;
 struct Lane {
     /// When the last segment arrives; later ones never overtake it.
     last_arrival: u64,
+    /// Segments sent so far.
+    sent: u32,
     /// What has not got through. Almost always nothing.
     held: Option<Box<Held>>,
 }
@@ -60,10 +62,12 @@ struct Lane {
 /// Segments that wait for the path to open.
 #[derive(Clone, Debug)]
 struct Held {
-    /// In order.
-    segments: VecDeque<Segment>,
+    /// By their numbers: one that was under way when another was held goes before it, or after.
+    segments: BTreeMap<u32, Segment>,
     /// Wait before the next repetition.
     wait: u64,
+    /// When that is.
+    due: u64,
     /// How long it has been tried.
     waited: u64,
     syn: bool,
@@ -105,6 +109,18 @@ impl Connection {
 
     pub fn is_blocked(&self, side: Side) -> bool {
         self.lanes[side as usize].held.is_some()
+    }
+
+    /// Whether something that was sent from here before this is still to come.
+    pub fn holds_earlier(&self, side: Side, number: u32) -> bool {
+        let held = self.lanes[side as usize].held.as_ref();
+        let first = held.and_then(|held| held.segments.first_key_value());
+        first.is_some_and(|(first, _)| *first < number)
+    }
+
+    /// Whether what is held at this side is tried again at this time.
+    pub fn tries_again_at(&self, side: Side, now: u64) -> bool {
+        self.lanes[side as usize].held.as_ref().is_some_and(|held| held.due == now)
     }
 
     /// From the host at `side` to the host at the other.
@@ -153,13 +169,20 @@ impl Connections {
         }
     }
 
-    /// Both ends have heard of each other.
-    pub fn heard_both(&mut self, conn: ConnId, now: u64) {
+    /// This end has heard of the other.
+    pub fn hear(&mut self, conn: ConnId, side: Side, now: u64) {
         if let Some(connection) = self.get_mut(conn) {
-            for lane in &mut connection.lanes {
-                lane.last_arrival = lane.last_arrival.max(now);
-            }
+            let lane = &mut connection.lanes[side.other() as usize];
+            lane.last_arrival = lane.last_arrival.max(now);
         }
+    }
+
+    /// The number of the next segment that this side sends.
+    pub fn number(&mut self, conn: ConnId, side: Side) -> u32 {
+        let Some(connection) = self.get_mut(conn) else { return 0 };
+        let lane = &mut connection.lanes[side as usize];
+        lane.sent += 1;
+        lane.sent
     }
 
     pub fn accept(&mut self, conn: ConnId, boots: u32) {
@@ -180,7 +203,7 @@ impl Connections {
     pub fn drop_end(&mut self, conn: ConnId, side: Side) {
         if let Some(connection) = self.get_mut(conn) {
             connection.ends[side as usize] = None;
-            connection.lanes[side as usize] = Lane::default();
+            connection.lanes[side as usize].held = None;
         }
         self.forget_finished();
     }
@@ -214,47 +237,55 @@ impl Connections {
         lane.last_arrival
     }
 
-    /// Queues a segment behind others that are held.
-    pub fn block(&mut self, conn: ConnId, side: Side, segment: Segment) {
-        if let Some(connection) = self.get_mut(conn)
-            && let Some(held) = &mut connection.lanes[side as usize].held
-        {
-            held.segments.push_back(segment);
-        }
-    }
-
-    /// Holds a segment that did not get through. Returns the wait before the first repetition, if
-    /// none is due already.
-    pub fn hold_back(&mut self, conn: ConnId, side: Side, segment: Segment) -> Option<u64> {
+    /// Holds a segment that did not get through, or that has to wait for one before it. Returns
+    /// when it is tried again, if that is not settled already.
+    pub fn hold_back(
+        &mut self,
+        conn: ConnId,
+        side: Side,
+        number: u32,
+        segment: Segment,
+        now: u64,
+    ) -> Option<u64> {
         let lane = &mut self.get_mut(conn)?.lanes[side as usize];
         if let Some(held) = &mut lane.held {
-            held.segments.push_back(segment);
+            held.segments.insert(number, segment);
             return None;
         }
         let syn = segment == Segment::Syn;
         let wait = if syn { SYN_RETRY_FIRST } else { DATA_RETRY_FIRST };
-        let segments = VecDeque::from([segment]);
-        lane.held = Some(Box::new(Held { segments, wait, waited: 0, syn }));
-        Some(wait)
+        let (segments, due) = (BTreeMap::from([(number, segment)]), now + wait);
+        lane.held = Some(Box::new(Held { segments, wait, due, waited: 0, syn }));
+        Some(due)
+    }
+
+    /// What is held, if anything is, is tried again now.
+    pub fn retry_now(&mut self, conn: ConnId, side: Side, now: u64) {
+        if let Some(connection) = self.get_mut(conn)
+            && let Some(held) = &mut connection.lanes[side as usize].held
+        {
+            held.due = now;
+        }
     }
 
     /// The path is open again: everything that was held goes out.
-    pub fn release(&mut self, conn: ConnId, side: Side) -> VecDeque<Segment> {
-        let Some(connection) = self.get_mut(conn) else { return VecDeque::new() };
+    pub fn release(&mut self, conn: ConnId, side: Side) -> BTreeMap<u32, Segment> {
+        let Some(connection) = self.get_mut(conn) else { return BTreeMap::new() };
         let held = connection.lanes[side as usize].held.take();
         self.forget_finished();
         held.map(|held| held.segments).unwrap_or_default()
     }
 
-    /// The wait before the next repetition, or none when the kernel gives up.
-    pub fn try_again(&mut self, conn: ConnId, side: Side) -> Option<u64> {
+    /// When the next repetition is, or none when the kernel gives up.
+    pub fn try_again(&mut self, conn: ConnId, side: Side, now: u64) -> Option<u64> {
         let lane = &mut self.get_mut(conn)?.lanes[side as usize];
         let held = lane.held.as_mut()?;
         held.waited += held.wait;
         held.wait = (held.wait * 2).min(DATA_RETRY_CAP);
         let give_up = if held.syn { SYN_GIVE_UP } else { DATA_GIVE_UP };
         if held.waited < give_up {
-            return Some(held.wait);
+            held.due = now + held.wait;
+            return Some(held.due);
         }
         lane.held = None;
         self.forget_finished();

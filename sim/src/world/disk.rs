@@ -9,6 +9,8 @@ pub struct Platter {
     durable: usize,
     /// Records that the present boot found; `Synced` counts those after them.
     found: usize,
+    /// So many are on this disk, although whoever waits for a replica has not been told.
+    flushed: usize,
     /// A half-written record follows the durable ones.
     torn: bool,
     /// How often a replica was promoted in its place.
@@ -44,6 +46,12 @@ impl Platter {
         (self.durable - self.found) as u64
     }
 
+    /// The first `records` of this boot are on this disk, and are not durable until a replica has
+    /// them too. A boot from this disk finds them (PostgreSQL flushes, and then waits).
+    pub fn flush(&mut self, records: u64) {
+        self.flushed = self.flushed.max(self.found + records as usize);
+    }
+
     /// The process died. What was not synced is gone, or some of it is not: it was in the kernel's
     /// cache, which may have written any beginning of it by itself. `tail` chooses how much.
     pub fn crash(&mut self, tail: u64) {
@@ -51,6 +59,7 @@ impl Platter {
     }
 
     fn lose_tail(&mut self, tail: u64) {
+        self.durable = self.durable.max(std::mem::take(&mut self.flushed));
         if tail.is_multiple_of(TAIL_SURVIVES_ONE_IN) && self.keeps_tail {
             let unsynced = self.records.len() - self.durable;
             self.durable += (tail / TAIL_SURVIVES_ONE_IN) as usize % (unsynced + 1);
@@ -79,6 +88,7 @@ impl Platter {
     /// A replica takes over that had only what was durable `until` then, and all of what is kept
     /// apart.
     pub fn promote(&mut self, until: u64) {
+        self.flushed = 0;
         let known = self.synced.partition_point(|(at, _)| *at <= until);
         self.durable = known.checked_sub(1).map_or(0, |last| self.synced[last].1);
         self.synced.truncate(known);

@@ -5,7 +5,7 @@
 //! way from forgetting the connection. A probe and its answer take no time here, and are lost only
 //! where nothing gets through.
 
-use super::connection::Side;
+use super::connection::{Segment, Side};
 use super::{Crew, Due, World};
 use courier::id::ConnId;
 use courier::node::CloseCause;
@@ -58,6 +58,8 @@ impl<C: Crew> World<C> {
         } else if self.now < silent_since + idle {
             (silent_since + idle - self.now, 0)
         } else if unanswered == probes {
+            // The other end may hear, if it cannot be heard.
+            self.transmit(conn, side, Segment::Rst);
             return self.end_closed(conn, side, CloseCause::TimedOut);
         } else {
             match self.probe(conn, side) {
@@ -85,7 +87,7 @@ impl<C: Crew> World<C> {
             return Probe::Refused;
         }
         let now = self.now;
-        self.host_mut(conn.opener).connections.heard_both(conn, now);
+        self.host_mut(conn.opener).connections.hear(conn, side, now);
         Probe::Answered
     }
 }

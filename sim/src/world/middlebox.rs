@@ -8,8 +8,9 @@ use courier::id::{ConnId, HostId};
 use courier::node::CloseCause;
 
 impl<C: Crew> World<C> {
-    /// Ends every connection between two sets of hosts. The ends in `told` learn the cause; those
-    /// elsewhere keep believing in it, and so does what has not got through to an end: it is gone.
+    /// Ends every connection between two sets of hosts. The ends in `told` learn the cause, if
+    /// their kernels hear anything; those elsewhere keep believing in it. What has not got through
+    /// to an end that is told is gone.
     pub fn sever(&mut self, from: &Hosts, to: &Hosts, told: &Hosts, cause: CloseCause) {
         let is_in = |hosts: &Hosts, host: HostId| hosts.contains(host.0 as usize);
         for (conn, [opener, peer]) in self.connections() {
@@ -19,7 +20,8 @@ impl<C: Crew> World<C> {
                 continue;
             }
             for (side, here) in [(Side::Opener, opener), (Side::Acceptor, peer)] {
-                if is_in(told, here) && self.end_is_open(conn, side) {
+                let hears = is_in(told, here) && self.host(here).answers();
+                if hears && self.end_is_open(conn, side) {
                     self.host_mut(here).strain.discard_unread(conn);
                     self.end_closed(conn, side, cause);
                     self.host_mut(conn.opener).connections.drop_end(conn, side);

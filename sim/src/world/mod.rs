@@ -125,8 +125,8 @@ enum Due {
     Mail { host: HostId, boots: u32, mail: Mail },
     /// A message between hosts arrives.
     Message { from: HostId, to: HostId, wire: Wire },
-    /// Part of a connection's traffic arrives at `side`.
-    Segment { conn: ConnId, side: Side, segment: Segment },
+    /// Part of a connection's traffic, numbered by its sender, arrives at `side`.
+    Segment { conn: ConnId, side: Side, number: u32, segment: Segment },
     /// The kernel at `side` tries again what did not get through.
     Retransmit { conn: ConnId, side: Side },
     /// The kernel at `side` has heard nothing for a while, or no answer to so many probes.
@@ -227,7 +227,9 @@ impl<C: Crew> World<C> {
             Due::Turn { host, boots } => self.turn(host, boots),
             Due::Mail { host, boots, mail } => self.deliver(host, boots, mail),
             Due::Message { from, to, wire } => self.message_arrives(from, to, wire),
-            Due::Segment { conn, side, segment } => self.segment_arrives(conn, side, segment),
+            Due::Segment { conn, side, number, segment } => {
+                self.segment_arrives(conn, side, number, segment)
+            }
             Due::Retransmit { conn, side } => self.retransmit(conn, side),
             Due::Keepalive { conn, side, unanswered } => self.keepalive_due(conn, side, unanswered),
         }
@@ -566,7 +568,10 @@ impl<C: Crew> World<C> {
             None => {}
         }
         if target.holds_syncs() {
-            target.strain.hold_sync(records);
+            if !target.strain.is_full() {
+                target.platter.flush(records);
+            }
+            target.strain.hold_sync(boots, records);
             return;
         }
         self.push(at, Due::Mail { host, boots, mail: Mail::Synced(records) });
@@ -647,14 +652,16 @@ impl<C: Crew> World<C> {
 
     /// Puts a segment on its way, behind everything that its side sent before.
     fn transmit(&mut self, conn: ConnId, side: Side, segment: Segment) {
+        let number = self.host_mut(conn.opener).connections.number(conn, side);
+        self.transmit_again(conn, side, number, segment);
+    }
+
+    fn transmit_again(&mut self, conn: ConnId, side: Side, number: u32, segment: Segment) {
         let Some(connection) = self.host(conn.opener).connections.get(conn) else { return };
         let (from, to) = connection.route(conn, side);
-        if connection.is_blocked(side) && segment != Segment::Rst {
-            self.host_mut(conn.opener).connections.block(conn, side, segment);
-            return;
-        }
-        if self.is_forgotten(conn, from, to) {
-            self.hold_back(conn, side, segment);
+        let waits = connection.is_blocked(side) && segment != Segment::Rst;
+        if waits || self.is_forgotten(conn, from, to) {
+            self.hold_back(conn, side, number, segment);
             return;
         }
         let travel = self.net.travel(self.place(from), self.place(to), self.now, self.instant());
@@ -662,51 +669,62 @@ impl<C: Crew> World<C> {
             Some(time) => {
                 let earliest = self.now + time;
                 let at = self.host_mut(conn.opener).connections.arrival(conn, side, earliest);
-                self.push(at, Due::Segment { conn, side: side.other(), segment });
+                self.push(at, Due::Segment { conn, side: side.other(), number, segment });
             }
-            None => self.hold_back(conn, side, segment),
+            None => self.hold_back(conn, side, number, segment),
         }
     }
 
     /// A segment that does not get through stays with its sender's kernel, which tries again. A
     /// reset is sent once.
-    fn hold_back(&mut self, conn: ConnId, side: Side, segment: Segment) {
+    fn hold_back(&mut self, conn: ConnId, side: Side, number: u32, segment: Segment) {
         if segment == Segment::Rst {
             return;
         }
-        if let Some(wait) = self.host_mut(conn.opener).connections.hold_back(conn, side, segment) {
-            self.push(self.now + wait, Due::Retransmit { conn, side });
+        let now = self.now;
+        let connections = &mut self.host_mut(conn.opener).connections;
+        if let Some(due) = connections.hold_back(conn, side, number, segment, now) {
+            self.push(due, Due::Retransmit { conn, side });
         }
+    }
+
+    /// What the kernel at `side` holds goes out now, if it can.
+    fn retry_now(&mut self, conn: ConnId, side: Side) {
+        let now = self.now;
+        self.host_mut(conn.opener).connections.retry_now(conn, side, now);
+        self.push(now, Due::Retransmit { conn, side });
     }
 
     fn retransmit(&mut self, conn: ConnId, side: Side) {
         let Some(connection) = self.host(conn.opener).connections.get(conn) else { return };
         let (from, to) = connection.route(conn, side);
-        if !self.host(from).answers() || !connection.is_blocked(side) {
+        if !self.host(from).answers() || !connection.tries_again_at(side, self.now) {
             return;
         }
         let through = !connection.is_forgotten() && !self.net.is_cut(from, to, self.now);
         if self.host(to).answers() && through {
             let held = self.host_mut(conn.opener).connections.release(conn, side);
-            for segment in held {
+            for (number, segment) in held {
                 self.draws += 1;
-                self.transmit(conn, side, segment);
+                self.transmit_again(conn, side, number, segment);
             }
             return;
         }
-        match self.host_mut(conn.opener).connections.try_again(conn, side) {
-            Some(wait) => self.push(self.now + wait, Due::Retransmit { conn, side }),
+        let now = self.now;
+        match self.host_mut(conn.opener).connections.try_again(conn, side, now) {
+            Some(due) => self.push(due, Due::Retransmit { conn, side }),
             None => self.end_closed(conn, side, CloseCause::TimedOut),
         }
     }
 
-    fn segment_arrives(&mut self, conn: ConnId, side: Side, segment: Segment) {
+    fn segment_arrives(&mut self, conn: ConnId, side: Side, number: u32, segment: Segment) {
         let Some(connection) = self.host(conn.opener).connections.get(conn) else { return };
         let (here, _) = connection.route(conn, side);
         let host = self.host(here);
-        if !host.answers() {
+        let overtakes = connection.holds_earlier(side.other(), number) && segment != Segment::Rst;
+        if !host.answers() || overtakes {
             // Nobody acknowledges it: it is still its sender's.
-            self.hold_back(conn, side.other(), segment);
+            self.hold_back(conn, side.other(), number, segment);
             return;
         }
         let (boots, listening) = (host.boots, host.process != Process::Down);

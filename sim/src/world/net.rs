@@ -183,13 +183,14 @@ impl Net {
             time += matrix.delays[from.site as usize][to.site as usize];
         }
         let mut loss = u64::from(profile.loss);
+        let mut flaps = false;
         if !self.rules.is_empty() {
             for effect in self.effects(from.host, to.host) {
                 match effect {
-                    Effect::Cut | Effect::Flap { .. } if effect.is_cut(now) => return None,
+                    Effect::Cut => return None,
+                    Effect::Flap { .. } => flaps = true,
                     Effect::Slow(by) => time += by.as_nanos() as u64,
                     Effect::Loss(ppm) => loss = (loss + u64::from(ppm)).min(MILLION),
-                    Effect::Cut | Effect::Flap { .. } => {} // Just now it is whole.
                     Effect::Duplicate(_) | Effect::Forget(_) => {}
                     Effect::Swallow(ppm) => {
                         if self.swallow.draw(link, instant) % MILLION < u64::from(ppm) {
@@ -205,16 +206,17 @@ impl Net {
                 }
             }
         }
-        if loss == 0 {
+        if loss == 0 && !flaps {
             return Some(time);
         }
-        let mut wait = RETRANSMIT_FIRST;
+        let (mut waited, mut wait) = (0, RETRANSMIT_FIRST);
         for repetition in 0..=RETRANSMITS {
             let draw = self.loss.draw(link ^ u64::from(repetition) << 62, instant ^ wait);
-            if draw % MILLION >= loss {
-                return Some(time);
+            let down = flaps && self.is_cut(from.host, to.host, now + waited);
+            if draw % MILLION >= loss && !down {
+                return Some(time + waited);
             }
-            time += wait;
+            waited += wait;
             wait *= 2;
         }
         None

@@ -52,8 +52,9 @@ const SHUFFLE: u64 = 0x9e37_79b9_7f4a_7c15;
 /// A clone of a process that is some time behind, and what it has not taken yet.
 #[derive(Clone)]
 pub(super) struct Follower<R> {
-    /// In nanoseconds.
-    lag: u64,
+    /// It answers reads, so many nanoseconds late. Without it, it only keeps what it will need if
+    /// it comes to that: a replica that is cut off.
+    answers: Option<u64>,
     role: R,
     behind: VecDeque<(u64, Now, Event)>,
 }
@@ -79,10 +80,23 @@ impl<R> Host<R> {
         self.strain.is_full() || (waits && self.replica_lost.is_some())
     }
 
-    /// Up to when a replica that lags by so many nanoseconds has taken what its primary took.
+    /// Up to when a replica that lags by so many nanoseconds has taken what its primary took. What
+    /// it had heard of when it was cut off it goes on taking.
     fn replica_has(&self, now: u64, lag: u64) -> u64 {
         let until = now.saturating_sub(lag);
         self.replica_lost.map_or(until, |lost| lost.min(until))
+    }
+
+    /// From now on a clone of the process takes what it takes, later.
+    fn begin_following(&mut self)
+    where
+        R: Clone,
+    {
+        let role = self.role.clone();
+        if self.follower.is_none() {
+            let follower = |role| Follower { answers: None, role, behind: VecDeque::new() };
+            self.follower = role.map(follower).map(Box::new);
+        }
     }
 
     /// Which of the processes at this address `from` reaches, by its number.
@@ -121,18 +135,26 @@ impl<C: Crew> World<C> {
         // What is durable there has been confirmed by the replica.
         let has = if waits { now } else { target.replica_has(now, lag) };
         target.platter.promote(has);
+        // The replica of the new primary has what that began with.
+        target.replica_lost = target.replica_lost.map(|_| now);
         self.life(host, Life::Promoted);
     }
 
     /// The replica is cut off from its primary: it takes nothing more, and confirms nothing.
     pub fn lose_replica(&mut self, host: HostId) {
         let now = self.now;
-        self.host_mut(host).replica_lost.get_or_insert(now);
+        let target = self.host_mut(host);
+        target.replica_lost.get_or_insert(now);
+        target.begin_following();
     }
 
     /// The replica is back and takes at once what it has missed.
     pub fn find_replica(&mut self, host: HostId) {
-        self.host_mut(host).replica_lost = None;
+        let target = self.host_mut(host);
+        target.replica_lost = None;
+        if target.follower.as_ref().is_some_and(|follower| follower.answers.is_none()) {
+            target.follower = None;
+        }
         self.release_syncs(host);
     }
 
@@ -180,13 +202,19 @@ impl<C: Crew> World<C> {
     /// From now on a replica that lags by so many nanoseconds answers what only reads.
     pub fn read_from_replica(&mut self, host: HostId, lag: u64) {
         let target = self.host_mut(host);
-        let role = target.role.clone();
-        target.follower =
-            role.map(|role| Box::new(Follower { lag, role, behind: VecDeque::new() }));
+        target.begin_following();
+        if let Some(follower) = &mut target.follower {
+            follower.answers = Some(lag);
+        }
     }
 
     pub fn read_from_primary(&mut self, host: HostId) {
-        self.host_mut(host).follower = None;
+        let target = self.host_mut(host);
+        let is_lost = target.replica_lost.is_some();
+        target.follower.take_if(|follower| {
+            follower.answers = None;
+            !is_lost
+        });
     }
 
     /// What the process takes, its follower will.
@@ -201,16 +229,17 @@ impl<C: Crew> World<C> {
     /// what it would do besides, it leaves to the primary.
     pub(super) fn follower_answers(&mut self, host: HostId, event: &Event) -> bool {
         let reads = matches!(event, Event::Received { wire, .. } if wire.is_read());
-        if !reads || self.host(host).follower.is_none() {
+        let follower = self.host(host).follower.as_ref();
+        let Some(lag) = follower.and_then(|follower| follower.answers).filter(|_| reads) else {
             return false;
-        }
+        };
         self.events += 1;
         self.trace.event(self.now, host, event);
         let true_now = self.now;
         let now = self.host(host).clock.read(true_now);
         let mut out = Outbox::default();
         let Some(mut follower) = self.host_mut(host).follower.take() else { return false };
-        let until = self.host(host).replica_has(true_now, follower.lag);
+        let until = self.host(host).replica_has(true_now, lag);
         let stepped = catch_unwind(AssertUnwindSafe(|| {
             follower.catch_up(until);
             follower.role.clone().step(now, event.clone(), &mut out);

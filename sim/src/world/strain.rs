@@ -17,15 +17,16 @@ pub(super) struct Strain {
     busy: bool,
     /// Since when it sleeps.
     asleep_since: Option<u64>,
-    /// Syncs that would have completed while it slept: when, and how many records each covers.
-    frozen: Vec<(u64, u64)>,
+    /// What its own machine owes its process and would have come due while it slept, and when.
+    frozen: Vec<(u64, Mail)>,
     /// Reads nothing from its connections, and this is what it has not read.
     unread: Option<VecDeque<(ConnId, Side, Segment)>>,
     /// In nanoseconds: an fsync takes this much longer.
     fsync: u64,
     full: bool,
-    /// Syncs that wait for room, or for a replica: how many records each covers.
-    held: Vec<u64>,
+    /// Syncs that wait for room, or for a replica: whose, by its boot, and how many records each
+    /// covers.
+    held: Vec<(u32, u64)>,
 }
 
 impl Strain {
@@ -35,9 +36,9 @@ impl Strain {
 
     pub fn freeze(&mut self, due: u64, mail: Mail) {
         match mail {
-            Mail::Synced(records) => self.frozen.push((due, records)),
             // No message arrives at a kernel that stands still, and timers stand still with it.
-            Mail::Event(_) | Mail::Timer(..) => {}
+            Mail::Event(Event::Received { .. } | Event::Refused { .. }) | Mail::Timer(..) => {}
+            Mail::Event(_) | Mail::Synced(_) => self.frozen.push((due, mail)),
         }
     }
 
@@ -64,8 +65,8 @@ impl Strain {
         self.full
     }
 
-    pub fn hold_sync(&mut self, records: u64) {
-        self.held.push(records);
+    pub fn hold_sync(&mut self, boots: u32, records: u64) {
+        self.held.push((boots, records));
     }
 
     /// What belonged to a process that is gone.
@@ -172,15 +173,17 @@ impl<C: Crew> World<C> {
         let frozen = std::mem::take(&mut target.strain.frozen);
         self.life(host, Life::Resumed);
         self.reset_timers(host);
-        for (due, records) in frozen {
-            self.push(due + slept, Due::Mail { host, boots, mail: Mail::Synced(records) });
+        for (due, mail) in frozen {
+            // A disk had to go on; what had arrived is there.
+            let at = if matches!(mail, Mail::Synced(_)) { due + slept } else { self.now };
+            self.push(at, Due::Mail { host, boots, mail });
         }
         let mut ends = Vec::new();
         for (opener, found) in self.hosts.iter().enumerate() {
             found.connections.ends_at(HostId(opener as u32), host, &mut ends);
         }
         for (conn, side) in ends {
-            self.push(self.now, Due::Retransmit { conn, side });
+            self.retry_now(conn, side);
         }
         self.catch_up(host);
     }
@@ -249,8 +252,7 @@ impl<C: Crew> World<C> {
         if target.holds_syncs() {
             return;
         }
-        let boots = target.boots;
-        for records in std::mem::take(&mut target.strain.held) {
+        for (boots, records) in std::mem::take(&mut target.strain.held) {
             self.push(self.now, Due::Mail { host, boots, mail: Mail::Synced(records) });
         }
     }

@@ -273,6 +273,18 @@ fn a_link_that_flaps_is_down_and_up_in_turn() {
 }
 
 #[test]
+fn a_message_is_repeated_until_a_link_that_flaps_is_up() {
+    let mut world = two_hosts();
+    let each = Duration::from_millis(150).as_nanos() as u64;
+    world.impose(hosts([A]), hosts([B]), Effect::Flap { since: world.now(), each });
+    tell(&mut world, "ping");
+    pass(&mut world, Duration::from_millis(209));
+    assert_eq!(seen(&world, B), []);
+    pass(&mut world, Duration::from_millis(2));
+    assert_eq!(seen(&world, B).len(), 1, "its first repetition, after 200 ms");
+}
+
+#[test]
 fn what_a_connection_carries_gets_through_a_link_that_flaps_late_and_in_order() {
     let mut world = connected();
     let each = Duration::from_secs(5).as_nanos() as u64;
@@ -635,6 +647,53 @@ fn what_is_sent_to_a_host_that_sleeps_is_repeated_and_its_own_goes_out_when_it_w
     world.wake(A);
     pass(&mut world, Duration::from_secs(1));
     assert_eq!(seen(&world, B)[2..], [arrived]);
+}
+
+#[test]
+fn what_was_under_way_to_a_host_that_sleeps_keeps_its_place() {
+    let mut world = connected();
+    tell(&mut world, "write");
+    world.impose(hosts([A]), hosts([B]), Effect::Slow(Duration::from_millis(100)));
+    tell(&mut world, "write");
+    world.suspend(B);
+    pass(&mut world, Duration::from_millis(50));
+    world.command(A, Command::GoOffline); // Behind the second, which has not arrived yet.
+    pass(&mut world, Duration::from_millis(40));
+    world.wake(B);
+    pass(&mut world, Duration::from_secs(60));
+    let arrived = || Event::Arrived { conn: CONN, frame: Frame::Heartbeat };
+    assert_eq!(seen(&world, B)[1..], [arrived(), arrived(), closed(CloseCause::Fin)]);
+}
+
+#[test]
+fn who_sleeps_does_not_hear_that_his_connection_is_over() {
+    let mut world = connected();
+    world.suspend(A);
+    world.sever(&hosts([A]), &hosts([B]), &everybody(), CloseCause::Reset);
+    pass(&mut world, Duration::from_secs(1));
+    assert_eq!(seen(&world, B)[1..], [closed(CloseCause::Reset)]);
+    world.wake(A);
+    pass(&mut world, Duration::from_secs(600));
+    assert_eq!(seen(&world, A).len(), 1, "it believes in it");
+    tell(&mut world, "write");
+    pass(&mut world, Duration::from_secs(1));
+    assert_eq!(seen(&world, A)[1..], [closed(CloseCause::Reset)], "until it writes");
+}
+
+#[test]
+fn what_a_sleeper_had_not_read_it_reads_when_it_wakes() {
+    let mut world = connected();
+    world.stop_reading(B);
+    tell(&mut world, "write");
+    pass(&mut world, Duration::from_secs(1));
+    world.suspend(B);
+    world.read_again(B);
+    pass(&mut world, Duration::from_secs(60));
+    assert_eq!(seen(&world, B).len(), 1);
+    world.wake(B);
+    pass(&mut world, Duration::from_millis(1));
+    let arrived = Event::Arrived { conn: CONN, frame: Frame::Heartbeat };
+    assert_eq!(seen(&world, B)[1..], [arrived], "its kernel had taken it in");
 }
 
 #[test]

@@ -1,9 +1,9 @@
-//! The timers that one process has set: by name, each with the number of its setting, and when it is
-//! due on the clock of its own host.
+//! The timers that one process has set: by name, each with the number of its setting, and when it
+//! is due on the clock of its own host.
 //!
-//! A heap entry fires only if its number is still the current one, so cancelling costs nothing. When
-//! the clock changes its pace all are set anew. A client has a handful, kept in a list; a busy router
-//! has thousands, kept in a map.
+//! A heap entry fires only if its number is still the current one, so cancelling costs nothing.
+//! When the clock changes its pace all are set anew. A client has a handful, kept in a list; a busy
+//! router has thousands, kept in a map.
 
 use courier::node::Timer;
 use courier::time::Instant;

@@ -23,9 +23,32 @@ fn nobody_notices_a_peer_that_is_gone_unless_somebody_asks() {
     let mut world = connected_with(USUAL);
     world.power_cut(B);
     pass(&mut world, 2 * HOUR + Duration::from_secs(11 * 60));
-    assert_eq!(seen(&world, A).len(), 1, "eight probes are not enough");
+    assert_eq!(seen(&world, A).len(), 1, "the ninth probe may be answered yet");
     pass(&mut world, Duration::from_secs(20));
     assert_eq!(seen(&world, A)[1..], [closed(CloseCause::TimedOut)]);
+}
+
+#[test]
+fn the_silence_counts_from_what_arrived_last() {
+    let mut world = connected_with(USUAL);
+    pass(&mut world, 2 * HOUR - Duration::from_secs(60));
+    tell(&mut world, "write");
+    pass(&mut world, Duration::from_secs(30));
+    world.power_cut(A);
+    pass(&mut world, 2 * HOUR);
+    assert_eq!(seen(&world, B).len(), 2, "nothing but the opening and a frame");
+    pass(&mut world, HOUR / 4);
+    assert_eq!(seen(&world, B)[2..], [closed(CloseCause::TimedOut)]);
+}
+
+#[test]
+fn who_cannot_be_heard_hears_that_it_was_given_up() {
+    let mut world = connected_with(USUAL);
+    world.impose(hosts([A]), hosts([B]), Effect::Cut);
+    pass(&mut world, 3 * HOUR);
+    let ends = [A, B].map(|host| seen(&world, host).last().cloned());
+    // B's end opened a moment before A's, so it gives up first; A would have a moment later.
+    assert_eq!(ends, [Some(closed(CloseCause::Reset)), Some(closed(CloseCause::TimedOut))]);
 }
 
 #[test]

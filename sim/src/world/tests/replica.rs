@@ -133,6 +133,89 @@ fn a_replica_that_is_cut_off_lacks_all_since_and_answers_as_of_then() {
 }
 
 #[test]
+fn what_a_superseded_primary_waits_for_nobody_else_is_told() {
+    let mut world = replicated(synchronous());
+    world.lose_replica(B);
+    (0..3).for_each(|_| tell(&mut world, "commit"));
+    second(&mut world);
+    world.split(B, 0, hosts([]));
+    tell(&mut world, "append");
+    world.find_replica(B);
+    second(&mut world);
+    assert_eq!(seen(&world, B), []);
+    tell(&mut world, "commit");
+    second(&mut world);
+    assert_eq!(answers(&world), [COMMITTED]);
+    assert_eq!(world.records(B).len(), 1);
+}
+
+#[test]
+fn what_waits_for_a_replica_is_on_its_own_disk_and_a_failover_loses_it() {
+    for (full, fails_over, found) in
+        [(false, false, 1), (true, false, 0), (false, true, 0), (true, true, 0)]
+    {
+        let mut world = replicated(synchronous());
+        world.lose_replica(B);
+        if full {
+            world.fill_disk(B);
+        }
+        tell(&mut world, "commit");
+        second(&mut world);
+        if fails_over {
+            world.fail_over(B, 0);
+        } else {
+            world.crash(B);
+        }
+        world.start(B);
+        let records = world.role(B).expect("it runs").found.records.len();
+        assert_eq!(records, found, "full {full}, fails over {fails_over}");
+        assert_eq!(answers(&world), NOTHING);
+    }
+}
+
+#[test]
+fn what_is_promoted_twice_in_a_cut_loses_what_came_in_between_and_no_more() {
+    let mut world = two_hosts();
+    tell(&mut world, "commit");
+    second(&mut world);
+    world.lose_replica(B);
+    second(&mut world);
+    for lost in 1..=2 {
+        tell(&mut world, "commit");
+        second(&mut world);
+        world.fail_over(B, 0);
+        world.start(B);
+        assert_eq!(world.role(B).expect("it runs").found.records.len(), 1, "failover {lost}");
+    }
+    tell(&mut world, "commit");
+    second(&mut world);
+    world.find_replica(B);
+    world.fail_over(B, 0);
+    world.start(B);
+    assert_eq!(world.role(B).expect("it runs").found.records.len(), 2);
+}
+
+#[test]
+fn a_replica_that_was_cut_off_before_it_answers_knows_nothing_since() {
+    let mut world = two_hosts();
+    world.lose_replica(B);
+    tell(&mut world, "ping");
+    second(&mut world);
+    world.read_from_replica(B, 0);
+    tell(&mut world, "read");
+    second(&mut world);
+    assert_eq!(answers(&world), [1], "its boot");
+    world.find_replica(B);
+    tell(&mut world, "read");
+    second(&mut world);
+    assert_eq!(answers(&world), [1, 2]);
+    world.read_from_primary(B);
+    tell(&mut world, "read");
+    second(&mut world);
+    assert_eq!(answers(&world), [1, 2, 2]);
+}
+
+#[test]
 fn a_replica_answers_what_only_reads_as_of_a_while_ago() {
     let mut world = two_hosts();
     world.read_from_replica(B, Duration::from_secs(5).as_nanos() as u64);
