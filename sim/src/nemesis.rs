@@ -82,12 +82,22 @@ pub fn begin<C: Crew>(number: usize, fault: &Fault, cast: &Cast, world: &mut Wor
     Undo { rules }
 }
 
-/// Ends a fault that began.
-pub fn end<C: Crew>(fault: &Fault, undo: Undo, cast: &Cast, world: &mut World<C>) {
-    if fault.permanent {
-        return;
-    }
+/// Ends a fault that began. A host that one of the `others` in force keeps in the same state stays
+/// in it.
+pub fn end<C: Crew>(
+    fault: &Fault,
+    undo: Undo,
+    others: &[&Fault],
+    cast: &Cast,
+    world: &mut World<C>,
+) {
+    let others = others.iter().filter(|other| is_same_state(other.kind, fault.kind));
+    let kept: Vec<HostId> = others.flat_map(|other| all_named(&other.target, cast)).collect();
     for host in all_named(&fault.target, cast) {
+        // A clock was stepped by each of them.
+        if kept.contains(&host) && fault.kind != Kind::ClockStep {
+            continue;
+        }
         match fault.kind {
             Kind::Crash | Kind::PowerCut | Kind::Failover | Kind::Wipe => world.start(host),
             Kind::SlowHost => world.slow_down(host, 0),
@@ -120,6 +130,12 @@ pub fn end<C: Crew>(fault: &Fault, undo: Undo, cast: &Cast, world: &mut World<C>
         }
     }
     undo.rules.into_iter().for_each(|rule| world.lift(rule));
+}
+
+/// Whether two kinds leave a host in the same state while they last.
+fn is_same_state(a: Kind, b: Kind) -> bool {
+    let is_down = |kind| matches!(kind, Kind::Crash | Kind::PowerCut | Kind::Failover | Kind::Wipe);
+    a == b || (is_down(a) && is_down(b))
 }
 
 /// An operator takes a host out, if it is one that can be: the others are just stopped later.

@@ -364,12 +364,15 @@ impl<C: Crew> Runner<C> {
     }
 
     fn end_fault(&mut self, number: usize) {
-        let fault = &self.plan.clone().fault[number];
+        let plan = self.plan.clone();
+        let fault = &plan.fault[number];
+        if fault.permanent {
+            return;
+        }
         if let Some(undo) = self.active.remove(&number) {
-            nemesis::end(fault, undo, &self.cast, &mut self.world);
-            if !fault.permanent {
-                self.note_fault(number, Phase::Ends, fault.hosts(&self.cast));
-            }
+            let others: Vec<_> = self.active.keys().map(|number| &plan.fault[*number]).collect();
+            nemesis::end(fault, undo, &others, &self.cast, &mut self.world);
+            self.note_fault(number, Phase::Ends, fault.hosts(&self.cast));
         }
     }
 

@@ -52,6 +52,28 @@ fn some_faults_befall_a_whole_rack() {
     assert!(racks > 20 && racks * 4 < faults.len(), "{racks} of {}", faults.len());
 }
 
+/// By itself a lost replica changes nothing that anybody could see.
+#[test]
+fn some_stores_fail_over_while_their_replica_is_lost() {
+    let plans = drawn("swarm-storm");
+    let spans = |plan: &Plan, kind: Kind| -> Vec<(String, i64, i64)> {
+        let faults = plan.fault.iter().filter(|fault| fault.kind == kind);
+        let span = |fault: &Fault| {
+            let begins = fault.at.expect("a drawn fault has a time").0;
+            let lasts = fault.lasts.expect("and an end").nanos() as i64;
+            (fault.target[0].clone(), begins, begins + lasts)
+        };
+        faults.map(span).collect()
+    };
+    let in_a_cut = |plan: &&std::sync::Arc<Plan>| {
+        let cuts = spans(plan, Kind::ReplicaCut);
+        spans(plan, Kind::Failover).iter().any(|(store, at, _)| {
+            cuts.iter().any(|(cut, from, until)| cut == store && from < at && at < until)
+        })
+    };
+    assert!(plans.iter().filter(in_a_cut).count() > 0);
+}
+
 /// The atlas. Whoever can stand in for another: at least half of them are there at any time.
 #[test]
 fn half_of_those_who_can_stand_in_for_each_other_stay() {
@@ -61,7 +83,7 @@ fn half_of_those_who_can_stand_in_for_each_other_stay() {
             let peers = cast.hosts().filter(|(_, other)| *other == part).count();
             let takes_away = |fault: &&Fault| {
                 matches!(fault.kind, Kind::Crash | Kind::PowerCut | Kind::Pause | Kind::DiskFull)
-                    || fault.kind == Kind::SlowHost
+                    || matches!(fault.kind, Kind::SlowHost | Kind::Suspend)
             };
             let down: Vec<(i64, i64, usize)> = plan
                 .fault

@@ -127,6 +127,7 @@ const DRAWN_MAX: u64 = 100_000;
 
 /// A drawn fault's time on a host, for the atlas.
 struct Busy {
+    kind: Kind,
     hosts: Vec<HostId>,
     from: i64,
     until: i64,
@@ -183,6 +184,7 @@ pub fn write(spec: &NemesisSpec, seed: Seed, plan: &mut Plan) -> Result<(), Impo
         let ends = begins.saturating_add_unsigned(lasts);
         let fault = draw_fault(kind, begins, lasts, strongest, &cast, &mut rng);
         let touched = Busy {
+            kind,
             hosts: fault.hosts(&cast),
             from: begins,
             until: ends.saturating_add_unsigned(weather.stable.nanos()),
@@ -310,10 +312,14 @@ fn give_strength(fault: &mut Fault, strength: u32, back: bool) {
 }
 
 /// The atlas: a host has one fault at a time, and of the hosts of one kind that can stand in for
-/// each other (servers, apps, workers, monitors, consumers, cleaners), half stay up.
+/// each other (servers, apps, workers, monitors, consumers, cleaners), half stay up. A lost replica
+/// is not a fault of its primary's host: it shows when there is another.
 fn is_fair(new: &Busy, busy: &[Busy], cast: &Cast) -> bool {
     let overlapping = || busy.iter().filter(|old| old.from < new.until && new.from < old.until);
-    if overlapping().any(|old| old.hosts.iter().any(|host| new.hosts.contains(host))) {
+    let apart =
+        |old: &Busy| old.kind != new.kind && [old.kind, new.kind].contains(&Kind::ReplicaCut);
+    let at_one_host = |old: &Busy| old.hosts.iter().any(|host| new.hosts.contains(host));
+    if overlapping().any(|old| at_one_host(old) && !apart(old)) {
         return false;
     }
     if !new.downs {
