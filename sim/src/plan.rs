@@ -189,8 +189,9 @@ pub struct NetworkSpec {
     pub latency_matrix: Option<InputFile>,
 }
 
-/// When a kernel probes an idle connection. The usual numbers are Linux' (RFC 9293 3.8.4 asks for
-/// two hours at least): a peer that is gone is noticed after two hours and eleven minutes.
+/// When a kernel probes an idle connection. The usual numbers are Linux' (RFC 9293 3.8.4: a
+/// default of two hours or more): a peer that is gone is noticed after two hours and eleven
+/// minutes.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
 pub struct KeepaliveSpec {
@@ -349,7 +350,8 @@ pub struct Fault {
     /// reorder only; a partition has a kind of its own for this).
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub one_way: bool,
-    /// How much longer a message takes, or how far a wall clock jumps (negative: back).
+    /// How much longer something takes, how far a replica lags, how long a link is down and then
+    /// up, after how long a mapping is forgotten, or how far a wall clock jumps (negative: back).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub by: Option<At>,
     /// Of messages.

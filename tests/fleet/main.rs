@@ -5,5 +5,6 @@ mod determinism;
 mod nemesis;
 mod scenarios;
 mod shell;
+mod stores;
 mod support;
 mod triggers;

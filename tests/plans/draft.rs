@@ -8,8 +8,8 @@ use courier::frame::{PROTOCOL_NEWEST, PROTOCOL_OLDEST};
 use courier::timing::Timing;
 use courier_sim::cast::Part;
 use courier_sim::plan::{
-    BoundsSpec, Deed, DelaySpec, Expect, FORMAT, Fault, FleetSpec, GroupSpec, KeepaliveSpec, Kind,
-    LinkSpec, NetworkSpec, Op, Plan, ReplicationSpec, Trigger, UserSpec,
+    BoundsSpec, Commit, Deed, DelaySpec, Expect, FORMAT, Fault, FleetSpec, GroupSpec,
+    KeepaliveSpec, Kind, LinkSpec, NetworkSpec, Op, Plan, ReplicationSpec, Trigger, UserSpec,
 };
 use courier_sim::span::{At, Share, Span};
 use proptest::collection::vec;
@@ -135,6 +135,15 @@ fn network() -> impl Strategy<Value = NetworkSpec> {
     })
 }
 
+fn replication() -> impl Strategy<Value = ReplicationSpec> {
+    let commit = || prop_oneof![3 => Just(Commit::Asynchronous), 1 => Just(Commit::Synchronous)];
+    (commit(), commit(), commit()).prop_map(|(db, registry, log)| ReplicationSpec {
+        db,
+        registry,
+        log,
+    })
+}
+
 /// When something happens, in thousandths of the plan's duration.
 const MOMENTS: std::ops::Range<u64> = 0..1_000;
 
@@ -175,8 +184,8 @@ fn trouble() -> impl Strategy<Value = Trouble> {
 pub fn plan() -> impl Strategy<Value = Plan> {
     let days = (any::<u64>(), 30_000..120_000_u64, 0..5_000_u64);
     let story = (vec(doing(), 1..40), vec(trouble(), 0..10));
-    (days, fleet(), people(), network(), story).prop_map(
-        |((seed, lasts, lag), fleet, people, network, (doings, troubles))| {
+    (days, fleet(), people(), (network(), replication()), story).prop_map(
+        |((seed, lasts, lag), fleet, people, (network, replication), (doings, troubles))| {
             let timing = Timing { consumer_lag: Duration::from_millis(lag), ..Timing::default() };
             let mut plan = Plan {
                 format: FORMAT,
@@ -195,7 +204,7 @@ pub fn plan() -> impl Strategy<Value = Plan> {
                 user: Vec::new(),
                 group: Vec::new(),
                 zone: Vec::new(),
-                replication: ReplicationSpec::default(),
+                replication,
                 fault: Vec::new(),
                 op: Vec::new(),
             };

@@ -389,6 +389,23 @@ fn its_own_message_in_a_new_epoch_is_asked_for_until_it_is_there() {
     golden!(t);
 }
 
+/// A question is forgotten with its connection, and what is missing is not.
+#[test]
+fn what_it_knows_to_be_missing_it_asks_for_with_a_heartbeat() {
+    let mut t = live();
+    t.arrives(conn(2, 1), deliver(entries(3..=3), 3));
+    t.closed(conn(2, 1), CloseCause::Reset).fires(Timer::Reconnect);
+    connects(&mut t, 2);
+    t.fires(Timer::Heartbeat);
+    let asks = |action: &Action| match action {
+        Action::Write { frame: Frame::CatchUp { next, all, .. }, .. } => {
+            *next == [(pair(1, 2), stamp(1))] && !all
+        }
+        _ => false,
+    };
+    assert!(t.last.iter().any(asks), "{}", t.trace());
+}
+
 #[test]
 fn going_offline_leaves_no_timer_behind() {
     let mut t = live();

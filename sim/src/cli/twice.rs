@@ -38,7 +38,8 @@ pub fn main(arguments: &TwiceArguments) -> Result<u8, Stop> {
                 let status = child.wait().map_err(|cause| Stop::Harness(cause.to_string()))?;
                 // Whatever the verdict: what is asked is whether it is the same.
                 if !matches!(status.code(), Some(0..=2)) {
-                    return Err(Stop::Harness(format!("a child ended with {status}")));
+                    let what = format!("a child ended with {status}; `courier run` says why");
+                    return Err(Stop::Harness(what));
                 }
             }
             let (name, seed) = (&arguments.scenario, arguments.seed);
@@ -81,6 +82,8 @@ fn start(arguments: &TwiceArguments) -> Result<Child, Stop> {
     if let Some(path) = &arguments.choices.latency_matrix {
         command.arg("--latency-matrix").arg(path);
     }
+    // What each would say of its verdict is not what is asked.
+    command.stderr(Stdio::null());
     command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().map_err(failed)
 }
 

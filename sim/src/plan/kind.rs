@@ -52,8 +52,8 @@ pub enum Kind {
     /// a generic fault tolerance technique for partial network partitioning", OSDI 2020).
     OneWay,
     /// A link between two sets of hosts goes down and comes back, for `by` each, again and again (a
-    /// loose cable, a port that negotiates, a route that is announced and withdrawn: RFC 2439). It
-    /// is up long enough to be believed in, and down long enough to be noticed.
+    /// loose cable, a port that negotiates, a route that is announced and withdrawn: RFC 2439). The
+    /// transport repeats what was sent into the gap, so that of short gaps only the delay is seen.
     Flapping,
     /// Every message between two sets of hosts takes `by` longer (a saturated link, a detour).
     Slow,
@@ -103,7 +103,7 @@ pub enum Kind {
     /// Every step of a process takes `by` longer: what happens to it waits in line and is handled
     /// late, in order (a noisy neighbour, swapping; "gray failure", Huang et al., HotOS 2017).
     SlowHost,
-    /// The machine sleeps, a phone in a pocket or a virtual machine that is moved: nothing runs,
+    /// The machine sleeps, a phone in a pocket or a server whose owner suspends it: nothing runs,
     /// nothing is acknowledged, timers stand still and so does the monotonic clock
     /// (CLOCK_MONOTONIC does not count suspend); the wall clock goes on. At the end everything is
     /// late, and whoever held a lease believes that he has it.
@@ -127,7 +127,8 @@ pub enum Kind {
     /// A store's replica is cut off from its primary, and what devices and servers see of the store
     /// is as before. One that waits for its replica can call nothing durable (a PostgreSQL primary
     /// whose only `synchronous_standby_names` is away hangs on every COMMIT; Kafka's
-    /// `min.insync.replicas`). One that does not goes on, and a failover loses all since.
+    /// `min.insync.replicas`). What waits is on its own disk all the same: a restart finds it, and
+    /// a failover loses it. One that does not wait goes on, and a failover loses all since.
     ReplicaCut,
     /// A store's replica, which was `by` behind, is promoted while the primary goes on; hosts in
     /// `from` still talk to the old one. At the end that one is found and thrown away, with all
