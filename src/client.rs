@@ -443,6 +443,14 @@ impl Inbox {
         }
     }
 
+    /// Whether there is something to ask for, as far as it knows, and it has not been asked for.
+    /// What is on its way to the disk would only be sent again.
+    fn lacks(&self, heard_of: u32) -> bool {
+        let storing = self.durable < self.next;
+        let missing = self.next <= self.head || self.epoch < heard_of;
+        missing && !self.fetching && !storing
+    }
+
     /// The server has this place. One of a later epoch counts once it is known where that began.
     fn hear_of_head(&mut self, head: Stamp) {
         match head.epoch.cmp(&self.epoch) {

@@ -243,11 +243,8 @@ impl Client {
 // What is missing.
 impl Client {
     pub(super) fn fetch_missing(&mut self, conversation: ConversationId, out: &mut Outbox) {
-        let Some(inbox) = self.inboxes.get(&conversation) else { return };
-        // What is on its way to the disk would only be sent again.
-        let storing = inbox.durable < inbox.next;
-        let missing = inbox.next <= inbox.head || inbox.epoch < self.heard_of;
-        if missing && !inbox.fetching && !storing {
+        let inbox = self.inboxes.get(&conversation);
+        if inbox.is_some_and(|inbox| inbox.lacks(self.heard_of)) {
             self.ask(conversation, out);
         }
     }
@@ -255,8 +252,9 @@ impl Client {
     /// Asks again for all that is known to be missing: an answer may have been lost, or have come
     /// from a replica that lags.
     pub(super) fn fetch_all_missing(&mut self, out: &mut Outbox) {
-        let conversations: Vec<ConversationId> = self.inboxes.keys().copied().collect();
-        conversations.into_iter().for_each(|conversation| self.fetch_missing(conversation, out));
+        let lacking = self.inboxes.iter().filter(|(_, inbox)| inbox.lacks(self.heard_of));
+        let lacking: Vec<ConversationId> = lacking.map(|(conversation, _)| *conversation).collect();
+        lacking.into_iter().for_each(|conversation| self.ask(conversation, out));
     }
 
     /// Asks for everything from the first missing number on.
