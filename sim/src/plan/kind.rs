@@ -80,12 +80,13 @@ pub enum Kind {
     /// last host.
     Deploy,
     /// A middlebox ends every connection between two sets of hosts in order: both ends read an end
-    /// of file, and what was on its way is gone. Proxies do so when they are reloaded. It happens
-    /// at once and has no end.
+    /// of file, and what was on its way is gone. Proxies do so when they are reloaded. Between
+    /// servers it is their pools that end: a request in flight was done or was not, and nobody says
+    /// so (PostgreSQL's 08006 in the middle of a transaction). It happens at once and has no end.
     Fin,
     /// A middlebox resets every connection between two sets of hosts: both ends are told, unless
-    /// its word to one of them cannot be heard (RFC 9293 3.10.7.4; firewalls do it at a reload). It
-    /// happens at once and has no end.
+    /// its word to one of them cannot be heard (RFC 9293 3.10.7.4; firewalls do it at a reload).
+    /// Between servers as for `fin`. It happens at once and has no end.
     Reset,
     /// The ends of connections at `from` vanish, and their peers at `to` are not told: the other
     /// process sees a reset, as after a crash of the path; this one believes in a connection until

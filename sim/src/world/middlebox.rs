@@ -7,11 +7,37 @@ use super::{Crew, World};
 use courier::id::{ConnId, HostId};
 use courier::node::CloseCause;
 
+/// When connections between two sets of hosts were ended.
+#[derive(Clone, Debug)]
+pub(super) struct Cut {
+    at: u64,
+    sides: [Hosts; 2],
+}
+
+impl Cut {
+    /// Whether this ends what was sent then: it was under way.
+    pub fn ends(&self, from: HostId, to: HostId, sent: u64) -> bool {
+        let across = |a: usize, b: usize| {
+            self.sides[a].contains(from.0 as usize) && self.sides[b].contains(to.0 as usize)
+        };
+        sent < self.at && (across(0, 1) || across(1, 0))
+    }
+}
+
+/// What was under way longer ago than this has arrived or was lost, in nanoseconds: all repetitions
+/// take 13 s, and links are slow by seconds. Older cuts are forgotten.
+const UNDER_WAY_MAX: u64 = 600_000_000_000;
+
 impl<C: Crew> World<C> {
-    /// Ends every connection between two sets of hosts. The ends in `told` learn the cause, if
+    /// Ends every connection between two sets of hosts, those of servers' pools as well: the
+    /// requests and answers that are under way on them are gone, and whoever waits does not know
+    /// whether it was done. The ends in `told` learn the cause, if
     /// their kernels hear anything; those elsewhere keep believing in it. What has not got through
     /// to an end that is told is gone.
     pub fn sever(&mut self, from: &Hosts, to: &Hosts, told: &Hosts, cause: CloseCause) {
+        let now = self.now;
+        self.cuts.retain(|cut| now - cut.at < UNDER_WAY_MAX);
+        self.cuts.push(Cut { at: now, sides: [from.clone(), to.clone()] });
         let is_in = |hosts: &Hosts, host: HostId| hosts.contains(host.0 as usize);
         for (conn, [opener, peer]) in self.connections() {
             let between = (is_in(from, opener) && is_in(to, peer))

@@ -35,6 +35,7 @@ use disk::Platter;
 use heap::Heap;
 use keepalive::Keepalive;
 use latency::Latency;
+use middlebox::Cut;
 use net::{Effect, Hosts, Matrix, Net, Place, RuleId};
 use replica::{Follower, Replica, Rival};
 use std::collections::VecDeque;
@@ -124,7 +125,7 @@ enum Due {
     /// Something for the process that was running when it was caused.
     Mail { host: HostId, boots: u32, mail: Mail },
     /// A message between hosts arrives.
-    Message { from: HostId, to: HostId, wire: Wire },
+    Message { from: HostId, to: HostId, sent: u64, wire: Wire },
     /// Part of a connection's traffic, numbered by its sender, arrives at `side`.
     Segment { conn: ConnId, side: Side, number: u32, segment: Segment },
     /// The kernel at `side` tries again what did not get through.
@@ -140,6 +141,8 @@ pub struct World<C: Crew> {
     heap: Heap<Due>,
     hosts: Vec<Host<C::Role>>,
     net: Net,
+    /// Where connections between hosts were ended, in order.
+    cuts: Vec<Cut>,
     keepalive: Option<Keepalive>,
     fsync: Stream,
     tear: Stream,
@@ -180,6 +183,7 @@ impl<C: Crew> World<C> {
             heap: Heap::new(seed.stream("world.ties")),
             hosts: machines.into_iter().map(host).collect(),
             net,
+            cuts: Vec::new(),
             keepalive: None,
             fsync: seed.stream("disk.fsync"),
             tear: seed.stream("disk.tear"),
@@ -226,7 +230,7 @@ impl<C: Crew> World<C> {
         match due {
             Due::Turn { host, boots } => self.turn(host, boots),
             Due::Mail { host, boots, mail } => self.deliver(host, boots, mail),
-            Due::Message { from, to, wire } => self.message_arrives(from, to, wire),
+            Due::Message { from, to, sent, wire } => self.message_arrives(from, to, sent, wire),
             Due::Segment { conn, side, number, segment } => {
                 self.segment_arrives(conn, side, number, segment)
             }
@@ -590,17 +594,20 @@ impl<C: Crew> World<C> {
         if self.net.duplicates(source, target, instant)
             && let Some(time) = self.net.travel(source, target, self.now, !instant)
         {
-            self.push(self.now + time, Due::Message { from, to, wire: wire.clone() });
+            let message = Due::Message { from, to, sent: self.now, wire: wire.clone() };
+            self.push(self.now + time, message);
         }
         match self.net.travel(source, target, self.now, instant) {
-            Some(time) => self.push(self.now + time, Due::Message { from, to, wire }),
+            Some(time) => {
+                self.push(self.now + time, Due::Message { from, to, sent: self.now, wire })
+            }
             None => self.trace.lost(self.now, from, to, &wire),
         }
     }
 
-    fn message_arrives(&mut self, from: HostId, to: HostId, wire: Wire) {
+    fn message_arrives(&mut self, from: HostId, to: HostId, sent: u64, wire: Wire) {
         let target = self.host(to);
-        if !target.answers() {
+        if !target.answers() || self.cuts.iter().any(|cut| cut.ends(from, to, sent)) {
             self.trace.lost(self.now, from, to, &wire);
         } else if target.process == Process::Down {
             // The kernel answers: nothing listens here.

@@ -1,5 +1,5 @@
-//! Verbs for stores that have a replica: promoted in their place, answering in their place, or
-//! promoted while the primary goes on.
+//! Verbs for stores that have a replica: promoted in their place, answering in their place, cut
+//! off, or promoted while the primary goes on.
 //!
 //! A replica is the primary as it was: its disk without the last records, or a clone of its process
 //! that has taken the same events up to a moment ago. A role knows nothing of it.

@@ -527,6 +527,25 @@ fn a_middlebox_ends_a_connection_for_both_or_for_one() {
 }
 
 #[test]
+fn what_is_under_way_between_servers_is_gone_with_their_connections() {
+    // There and back takes 20 ms, the commit in between 1.
+    for (cut_at, done) in [(5, false), (10, true), (15, true)] {
+        let mut world = two_hosts();
+        tell(&mut world, "commit");
+        pass(&mut world, Duration::from_millis(cut_at));
+        world.sever(&hosts([A]), &hosts([B]), &everybody(), CloseCause::Reset);
+        pass(&mut world, Duration::from_secs(60));
+        assert_eq!(world.records(B).len(), usize::from(done), "cut at {cut_at}");
+        let answered = seen(&world, A).len();
+        assert_eq!(answered, usize::from(cut_at == 10), "nobody had answered yet at 10 ms");
+        tell(&mut world, "ping");
+        pass(&mut world, Duration::from_secs(1));
+        let ping = Event::Received { from: A, wire: Wire::Ping { nonce: 1 } };
+        assert!(seen(&world, B).contains(&ping), "the next one goes over a new connection");
+    }
+}
+
+#[test]
 fn a_mapping_that_was_idle_is_forgotten_and_nobody_is_told() {
     let mut world = connected();
     let minute = Duration::from_secs(60);
