@@ -2,8 +2,9 @@
 //! from a clone. (In other processes and in a sweep: the tests of the command line.)
 
 use crate::support::{assert_same, plan, run, small_swarm, trace};
+use courier_sim::plan::Plan;
 use courier_sim::run::Runner;
-use courier_sim::scenario::built_in;
+use courier_sim::scenario::{Found, built_in};
 use courier_sim::span::Span;
 use std::sync::Arc;
 
@@ -12,39 +13,51 @@ const OPS_MAX: usize = 100;
 
 #[test]
 fn every_scenario_runs_the_same_twice() {
-    for found in built_in() {
-        let plan = match found.name.as_str() {
-            // They need their traces; their own tests run them.
-            "uc-irvine-week" | "lanl-month" => continue,
-            "offline-three-days" => {
-                // Two hours of it, and of its script.
-                let mut short = (*plan(&found.name, 3, &[])).clone();
-                short.duration = Span::from_secs(2 * 3_600);
-                short.op.truncate(1);
-                Arc::new(short)
-            }
-            "a-quiet-night" => {
-                // An hour of it.
-                let mut short = (*plan(&found.name, 3, &["fleet.users=20"])).clone();
-                short.duration = Span::from_secs(3_600);
-                short.op.clear();
-                Arc::new(short)
-            }
-            name @ ("a-large-group" | "one-huge-group" | "a-million-followers") => {
-                plan(name, 3, &["fleet.users=20", "workload.group-size=16"])
-            }
-            // It names its sixty people one by one.
-            name @ "the-last-of-a-round" => plan(name, 3, &[]),
-            name => plan(name, 3, &["fleet.users=20"]),
-        };
-        // The begin of a busy day says as much about this as all of it.
-        let mut plan = (*plan).clone();
-        plan.op.truncate(OPS_MAX);
-        let plan = Arc::new(plan);
-        let first = trace(&plan);
-        assert!(first.len() > 1_000, "{} says little", found.name);
-        assert_same(&first, &trace(&plan));
-    }
+    let all = built_in();
+    let [even, odd] = [0, 1].map(|first| all.iter().skip(first).step_by(2));
+    std::thread::scope(|scope| {
+        for half in [even, odd] {
+            scope.spawn(|| half.filter_map(shortened).for_each(|plan| runs_the_same_twice(&plan)));
+        }
+    });
+}
+
+fn runs_the_same_twice(plan: &Arc<Plan>) {
+    let first = trace(plan);
+    assert!(first.len() > 1_000, "{} says little", plan.scenario);
+    assert_same(&first, &trace(plan));
+}
+
+/// Small enough to be run twice and compared line by line.
+fn shortened(found: &Found) -> Option<Arc<Plan>> {
+    let plan = match found.name.as_str() {
+        // They need their traces; their own tests run them.
+        "uc-irvine-week" | "lanl-month" => return None,
+        "offline-three-days" => {
+            // Two hours of it, and of its script.
+            let mut short = (*plan(&found.name, 3, &[])).clone();
+            short.duration = Span::from_secs(2 * 3_600);
+            short.op.truncate(1);
+            Arc::new(short)
+        }
+        "a-quiet-night" => {
+            // An hour of it.
+            let mut short = (*plan(&found.name, 3, &["fleet.users=20"])).clone();
+            short.duration = Span::from_secs(3_600);
+            short.op.clear();
+            Arc::new(short)
+        }
+        name @ ("a-large-group" | "one-huge-group" | "a-million-followers") => {
+            plan(name, 3, &["fleet.users=20", "workload.group-size=16"])
+        }
+        // It names its sixty people one by one.
+        name @ "the-last-of-a-round" => plan(name, 3, &[]),
+        name => plan(name, 3, &["fleet.users=20"]),
+    };
+    // The begin of a busy day says as much about this as all of it.
+    let mut plan = (*plan).clone();
+    plan.op.truncate(OPS_MAX);
+    Some(Arc::new(plan))
 }
 
 #[test]
