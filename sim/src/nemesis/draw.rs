@@ -313,11 +313,14 @@ fn give_strength(fault: &mut Fault, strength: u32, back: bool) {
 
 /// The atlas: a host has one fault at a time, and of the hosts of one kind that can stand in for
 /// each other (servers, apps, workers, monitors, consumers, cleaners), half stay up. A lost replica
-/// is not a fault of its primary's host: it shows when there is another.
+/// shows when its primary fails over, so that may come on top of it. It answers no reads meanwhile:
+/// whoever balances them takes out a replica that lags by minutes.
 fn is_fair(new: &Busy, busy: &[Busy], cast: &Cast) -> bool {
     let overlapping = || busy.iter().filter(|old| old.from < new.until && new.from < old.until);
-    let apart =
-        |old: &Busy| old.kind != new.kind && [old.kind, new.kind].contains(&Kind::ReplicaCut);
+    let apart = |old: &Busy| {
+        let both = [old.kind, new.kind];
+        both.contains(&Kind::ReplicaCut) && both.contains(&Kind::Failover)
+    };
     let at_one_host = |old: &Busy| old.hosts.iter().any(|host| new.hosts.contains(host));
     if overlapping().any(|old| at_one_host(old) && !apart(old)) {
         return false;
